@@ -1,0 +1,191 @@
+"""Train a network on CIFAR-10: `python cnn_train.py`.
+
+Trains a recipe in a run folder and tests the weights that did best on held-out images.
+The same command again takes the run up where it stopped.
+"""
+
+import argparse
+import dataclasses
+import platform
+import sys
+
+import console
+import recipes
+from training.run_folder import RunFolder
+
+
+def parse_arguments(arguments=None):
+    """What a command line asks for.
+
+    Returns:
+      (recipe, options): a `recipes.Recipe`, and a namespace with recipe (the name),
+      list_recipes, data_dir, run_dir, device, overwrite and dataset_asked (whether
+      --dataset is on the line).
+
+    Raises:
+      console.UserError: it cannot be done.
+    """
+    chooser = console.ArgumentParser(add_help=False)
+    _add_recipe_choice(chooser)
+    recipe = recipes.RECIPES[chooser.parse_known_args(arguments)[0].recipe]
+
+    parser = console.ArgumentParser(
+        description="Train a network on CIFAR-10 and test it. The same command again takes the "
+        "run up where it stopped; a larger --epochs or --steps trains on.",
+        epilog="Then look at the run with restore_model.py and conv_visuals.py.")
+    _add_recipe_choice(parser)
+    parser.add_argument("--list-recipes", action="store_true", help="tell what recipes there are")
+    parser.add_argument("--data-dir", metavar="D", help="folder of the data set (default: "
+                        "$CIFAR10_DIR, ./cifar-10-batches-py, the cache, else a download)")
+    parser.add_argument("--run-dir", metavar="R", help="run folder (default: runs/RECIPE)")
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto",
+                        help="what to compute on (default: auto, a GPU if there is one)")
+    parser.add_argument("--overwrite", action="store_true",
+                        help="start anew in a run folder that holds a run")
+    group = parser.add_argument_group("settings, with the recipe's defaults")
+    for field in dataclasses.fields(recipe):
+        _add_field(group, field, getattr(recipe, field.name))
+    options = parser.parse_args(arguments)
+
+    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(recipe)
+             if hasattr(options, field.name)}
+    if {"epochs", "steps"} <= given.keys():
+        raise console.UserError("--epochs and --steps both say how long to train; give one")
+    if "epochs" in given:
+        given["steps"] = 0
+    if "augment" in given:
+        given["augment"] = tuple(name for name in given["augment"] if name != "none")
+    options.dataset_asked = "dataset" in given
+    try:
+        return dataclasses.replace(recipe, **given), options
+    except ValueError as error:
+        name, rest = str(error).split(" ", 1)
+        raise console.UserError(f"{_flag(name)} {rest}") from error
+
+
+def _add_recipe_choice(parser):
+    parser.add_argument("--recipe", choices=recipes.RECIPES, default="lrn_cnn",
+                        help="the settings to start from (default: lrn_cnn)")
+
+
+def _flag(name):
+    return "--" + name.replace("_", "-")
+
+
+def _add_field(group, field, default):
+    settings = {"default": argparse.SUPPRESS}
+    shown = default
+    if field.type is bool:
+        settings["action"] = argparse.BooleanOptionalAction
+        shown = "yes" if default else "no"
+    elif field.type is tuple:
+        settings.update(nargs="+", choices=(*field.metadata["choices"], "none"))
+        shown = " ".join(default) or "none"
+    else:
+        settings.update(type=field.type, choices=field.metadata["choices"])
+        if not settings["choices"]:
+            settings["metavar"] = "N" if field.type is int else "X"
+    help_text = field.metadata["help"].replace("%", "%%")
+    group.add_argument(_flag(field.name), help=f"{help_text} (default: {shown})", **settings)
+
+
+def list_recipes():
+    """Print a line for every recipe."""
+    for name, recipe in recipes.RECIPES.items():
+        length = f"{recipe.steps} steps" if recipe.steps else f"{recipe.epochs} epochs"
+        print(f"{name:12}  {recipe.network} on {recipe.dataset}, batch {recipe.batch_size}, "
+              f"{length}")
+
+
+def load_data(recipe, options):
+    """(recipe, dataset): the data set, and the recipe with the one that was found.
+
+    CIFAR-10 that nobody insisted on is replaced by the built-in shapes when it is neither
+    here nor to be had; three lines on standard error say so.
+    """
+    import datasets
+    try:
+        return recipe, datasets.load(recipe.dataset, options.data_dir)
+    except console.Failure as error:
+        how = datasets.HOW_TO_GET[recipe.dataset]
+        if options.dataset_asked:
+            raise console.UserError(f"no data set {recipe.dataset}: {error}. {how}") from error
+        print(f"NO CIFAR-10 HERE: {error}; not in $CIFAR10_DIR, ./cifar-10-batches-py or the "
+              "cache either.\n"
+              "TRAINING ON THE BUILT-IN DATA SET shapes INSTEAD: no figure below is CIFAR-10's.\n"
+              f"{how}", file=sys.stderr)
+        recipe = dataclasses.replace(recipe, dataset="shapes")
+        return recipe, datasets.load("shapes")
+
+
+def describe(dataset, recipe):
+    """What recipe.json tells of the data set, as a dictionary."""
+    import cifar_tools
+    training, held_out = cifar_tools.hold_out(dataset.train, recipe.held_out)
+    return {"name": dataset.name, "directory": dataset.directory,
+            "class_names": list(dataset.class_names),
+            "image_shape": list(dataset.train.images.shape[1:]),
+            "training_images": len(training.labels), "held_out_images": len(held_out.labels),
+            "test_images": len(dataset.test.labels)}
+
+
+def main():
+    recipe, options = parse_arguments()
+    if options.list_recipes:
+        return list_recipes()
+    folder = RunFolder(options.run_dir or f"runs/{options.recipe}")
+    recipe, dataset = load_data(recipe, options)
+    description = describe(dataset, recipe)
+    if description["training_images"] < 1:
+        raise console.UserError(f"--held-out {recipe.held_out:g} leaves no image to train on")
+
+    if folder.exists() and not options.overwrite:
+        changed = recipes.differences(folder.read_description()[0], recipe)
+        if changed:
+            raise console.UserError(
+                f"{folder.path} holds a run with other settings ({'; '.join(changed)}); give "
+                "the same settings to take it up, another --run-dir, or --overwrite to start anew")
+        if is_finished(folder, recipe, description):
+            return None
+    else:
+        folder.clear()
+
+    print(f"recipe {options.recipe} on {dataset.name} ({dataset.directory}): "
+          f"{description['training_images']:,} training, {description['held_out_images']:,} "
+          f"held-out and {description['test_images']:,} test images", flush=True)
+    with console.quiet_tensorflow() as tf:
+        import matplotlib
+        import numpy
+
+        from training import loop
+    folder.write_description(recipe, description, {
+        "python": platform.python_version(), "tensorflow": tf.__version__,
+        "numpy": numpy.__version__, "matplotlib": matplotlib.__version__})
+    folder.result_file.unlink(missing_ok=True)
+    result = loop.train(recipe, dataset, folder, options.device)
+    print(result.line())
+    print(f"on {dataset.name}, with {folder.read_result()['checkpoint']}; everything is in "
+          f"{folder.path}: checkpoints, metrics.csv, learning_curve.png, events, saved_model")
+    return None
+
+
+def is_finished(folder, recipe, description):
+    """Whether the run is done; says so, and how to train on."""
+    import cifar_tools
+    if not folder.result_file.exists():
+        return False
+    result = folder.read_result()
+    epoch_steps = cifar_tools.steps_per_epoch(description["training_images"], recipe.batch_size)
+    trained, asked = result["trained_steps"], recipe.total_steps(epoch_steps)
+    if trained < asked:
+        return False
+    more = (f"--steps {2 * trained}" if recipe.steps else f"--epochs {2 * trained // epoch_steps}")
+    print(f"{folder.path} is finished: {trained} steps ({trained / epoch_steps:g} epochs) on "
+          f"{description['name']}, test accuracy {result['test_accuracy']:.4f} "
+          f"({result['test_correct']}/{result['test_images']}); train on with a larger number, "
+          f"such as {more}")
+    return True
+
+
+if __name__ == "__main__":
+    console.run(main, "cnn_train.py")

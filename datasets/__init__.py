@@ -1,0 +1,27 @@
+"""The data sets by name; each comes as a `cifar_tools.Dataset`."""
+
+import cifar_tools
+from datasets import shapes
+
+NAMES = ("cifar10", "shapes")
+HOW_TO_GET = {"cifar10": cifar_tools.HOW_TO_GET, "shapes": "It is made on the spot."}
+
+
+def load(name, data_dir=None):
+    """The data set called `name`.
+
+    Args:
+      name: one of NAMES.
+      data_dir: folder of its files; None looks in the usual places and, for shapes,
+        makes it in the cache.
+
+    Raises:
+      cifar_tools.DataError: no usable data set there.
+      console.Failure: it had to be downloaded and could not be.
+      ValueError: an unknown name.
+    """
+    if name == "cifar10":
+        return cifar_tools.load(cifar_tools.find(data_dir))
+    if name == "shapes":
+        return shapes.load(data_dir)
+    raise ValueError(f"data set {name!r}, expected one of {', '.join(NAMES)}")

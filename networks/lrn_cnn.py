@@ -1,0 +1,53 @@
+"""The network of N. Shukla, *Machine Learning with TensorFlow*, chapter 9.
+
+Gray 24x24 images; a small relative of TensorFlow's CIFAR-10 tutorial, with local response
+normalization after the first pooling and before the second.
+
+    images                                    [batch, 24, 24, 1]
+    conv1   5x5x64, ReLU, max-pool 2, LRN     [batch, 12, 12, 64]
+    conv2   5x5x64, ReLU, LRN, max-pool 2     [batch, 6, 6, 64]
+    dense   1024, ReLU                        [batch, 1024]
+    logits  num_classes                       [batch, 10]
+
+2,474,698 parameters with ten classes. The book publishes no accuracy.
+"""
+
+import tensorflow.compat.v1 as tf
+
+from networks import layers
+
+
+def inference(images, num_classes, is_training, *, initialization):
+    """The logits of a batch of images.
+
+    Args:
+      images: float32 [batch, height, width, channels].
+      num_classes: number of logits.
+      is_training: bool tensor; nothing in this network depends on it.
+      initialization: 'he' draws the weights of a ReLU layer from a normal distribution of
+        variance 2 / inputs (K. He et al., *Delving Deep into Rectifiers*, 2015), sets the
+        biases to 0 and starts with logits near zero; 'normal' draws every weight and bias
+        from N(0, 1), as the book has it.
+
+    Returns:
+      float32 [batch, num_classes].
+    """
+    if initialization == "he":
+        weights, biases = tf.initializers.he_normal(), tf.zeros_initializer()
+        last_weights = tf.random_normal_initializer(stddev=0.004)
+    else:
+        weights = biases = last_weights = tf.random_normal_initializer(stddev=1.0)
+
+    def lrn(x):
+        return layers.lrn(x, depth_radius=4, bias=1.0, alpha=0.001 / 9.0, beta=0.75)
+
+    with tf.variable_scope("conv1"):
+        x = layers.relu(layers.conv2d(images, 64, 5, weights, biases))
+        x = lrn(layers.max_pool(x, 2, 2))
+    with tf.variable_scope("conv2"):
+        x = layers.relu(layers.conv2d(x, 64, 5, weights, biases))
+        x = layers.max_pool(lrn(x), 2, 2)
+    with tf.variable_scope("dense"):
+        x = layers.relu(layers.dense(x, 1024, weights, biases))
+    with tf.variable_scope("output"):
+        return layers.dense(x, num_classes, last_weights, biases)

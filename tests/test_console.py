@@ -1,0 +1,210 @@
+"""What a person sees of the scripts, each as its own process where that is what counts."""
+
+import fcntl
+import os
+import pathlib
+import pty
+import struct
+import subprocess
+import sys
+import termios
+import textwrap
+
+import pytest
+
+import console
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def script(code, **options):
+    """Run `code` in a Python of its own that can import us."""
+    environment = {name: value for name, value in os.environ.items()
+                   if name != "TF_CPP_MIN_LOG_LEVEL"}
+    environment.update(PYTHONPATH=str(ROOT), **options.pop("env", {}))
+    code = "import console, os, sys\n" + textwrap.dedent(code)
+    return subprocess.run([sys.executable, "-c", code], env=environment, timeout=30,
+                          **{"capture_output": True, "text": True, **options})
+
+
+# ---------------------------------------------------------------------------------------
+# run
+
+
+@pytest.mark.parametrize("result, status", [(None, 0), (0, 0), (3, 3)])
+def test_run_exits_with_what_main_returns(capsys, result, status):
+    with pytest.raises(SystemExit) as caught:
+        console.run(lambda: result, "cnn_train")
+    assert (caught.value.code or 0) == status
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("error, status, line", [
+    (console.UserError("no such recipe: 'x'"), 2, "no such recipe: 'x'"),
+    (console.Failure("cannot download"), 1, "cannot download"),
+    (OSError(28, "No space left on device", "/out"), 1,
+     "[Errno 28] No space left on device: '/out'"),
+    (PermissionError(13, "Permission denied"), 1, "[Errno 13] Permission denied"),
+    (KeyboardInterrupt(), 130, "interrupted"),
+    (console.Failure("first\n  second\r\n\tthird\n"), 1, "first second third"),
+    (console.UserError("a\x1b[2Jb\x07\x9b\x00c \N{SNOWMAN}"), 2, "a [2Jb c \N{SNOWMAN}"),
+])
+def test_run_tells_an_error_in_one_line(capsys, error, status, line):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as caught:
+        console.run(main, "cnn_train")
+    assert caught.value.code == status
+    assert capsys.readouterr() == ("", f"cnn_train: error: {line}\n")
+
+
+def test_run_leaves_other_exceptions_and_exits_alone(capsys):
+    with pytest.raises(ZeroDivisionError):
+        console.run(lambda: 1 / 0, "cnn_train")
+    with pytest.raises(SystemExit) as caught:
+        console.run(lambda: sys.exit(7), "cnn_train")
+    assert caught.value.code == 7
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_run_is_quiet_when_the_reader_goes_away(lines):
+    """What fits Python's buffer fails only when that is flushed, which must not be too late."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as output:
+        done = script(f"console.run(lambda: print('line\\n' * {lines}), 'cnn_train')",
+                      capture_output=False, stdout=output, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_run_without_a_standard_output():
+    done = script("sys.stdout = None; console.run(lambda: print('x'), 'cnn_train')")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# ---------------------------------------------------------------------------------------
+# progress
+
+
+def test_progress_is_silent_where_no_terminal_is(capsys):
+    with console.progress(10, "epoch 1", delay=0) as bar:
+        bar.update(5, "note")
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """terminal(columns) makes standard error a terminal; the function it returns reads it."""
+    opened = []
+
+    def make(columns):
+        controller, device = pty.openpty()
+        fcntl.ioctl(device, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+        stderr = open(device, "w", encoding="utf-8")
+        monkeypatch.setattr(sys, "stderr", stderr)
+        opened.extend([stderr, open(controller, "rb", buffering=0)])
+
+        def read():
+            stderr.write("\0")  # marks the end of what has been drawn
+            stderr.flush()
+            drawn = b""
+            while not drawn.endswith(b"\0"):
+                drawn += opened[-1].read(10_000)
+            return drawn[:-1].decode()
+        return read
+
+    yield make
+    for file in opened:
+        file.close()
+
+
+def test_progress_draws_on_a_terminal_and_wipes_itself_away(terminal, monkeypatch):
+    read, seconds = terminal(100), 50.0
+    monkeypatch.setattr(console.time, "monotonic", lambda: seconds)
+    with console.progress(10_000_000, "download", "B", delay=2) as bar:
+        seconds += 1.9
+        bar.update(2_000_000)
+        assert read() == "", "quick work stays quiet"
+        seconds += 0.2
+        bar.update(2_500_000, "soon")
+        assert read() == ("\r\x1b[Kdownload [======                  ] "
+                          "2.5M/10.0MB  soon  6 s left")
+        seconds += 0.0625
+        bar.update(5_000_000)
+        assert read() == "", "ten drawings a second are enough"
+        seconds += 0.0625
+        bar.update(5_000_000)
+        assert read().startswith("\r\x1b[Kdownload [============            ] 5.0M/10.0MB")
+    assert read() == "\r\x1b[K"
+
+
+def test_quick_work_shows_no_progress(terminal):
+    read = terminal(100)
+    with console.progress(10, "quick", delay=600) as bar:
+        bar.update(5)
+    assert read() == ""
+
+
+@pytest.mark.parametrize("total, done, shown", [
+    (0, 5, "[                        ] 5/0"), (10, 0, "[                        ] 0/10"),
+    (10, 25, "[========================] 25/10")])
+def test_progress_of_odd_amounts(terminal, total, done, shown):
+    read = terminal(100)
+    with console.progress(total, "odd", delay=0) as bar:
+        bar.update(done)
+    assert shown in read()
+
+
+@pytest.mark.parametrize("columns, longest", [(0, 79), (1, 0), (20, 19)])
+def test_progress_never_wraps(terminal, columns, longest):
+    """A terminal may say that it is 0 columns wide, as one in a container does."""
+    read = terminal(columns)
+    with console.progress(10, "t" * 200, delay=0) as bar:
+        bar.update(5)
+    assert read() == f"\r\x1b[K{'t' * longest}\r\x1b[K"
+
+
+# ---------------------------------------------------------------------------------------
+# quiet_stderr
+
+NOISE = """
+    with console.quiet_stderr():
+        os.write(2, b"from C++\\n")
+        print("from Python", end="", file=sys.stderr)
+        {last}
+    os.write(2, b"after\\n")
+"""
+
+
+def test_quiet_stderr_holds_back_what_the_block_writes():
+    done = script(NOISE.format(last="os.system('echo from a child >&2')"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "after\n")
+
+
+def test_quiet_stderr_shows_it_after_all_when_the_block_raises():
+    done = script(NOISE.format(last="raise SystemError('broken')"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("from C++\nfrom PythonTraceback")
+    assert done.stderr.endswith("SystemError: broken\n")
+
+
+def test_quiet_stderr_lets_the_noise_through_for_who_asks():
+    done = script(NOISE.format(last="pass"), env={"TF_CPP_MIN_LOG_LEVEL": "0"})
+    assert (done.returncode, done.stderr) == (0, "from C++\nfrom Pythonafter\n")
+
+
+def test_quiet_stderr_keeps_what_was_written_before_and_quietens_tensorflow():
+    done = script("""
+        sys.stderr.write("before ")
+        with console.quiet_stderr():
+            print(os.environ["TF_CPP_MIN_LOG_LEVEL"])
+        print("after", file=sys.stderr)
+    """)
+    assert (done.stdout, done.stderr) == ("3\n", "before after\n")
+
+
+def test_nothing_here_imports_numpy_or_tensorflow():
+    done = script("print({'numpy', 'tensorflow'} & set(sys.modules))")
+    assert done.stdout == "set()\n"

@@ -1,0 +1,226 @@
+"""The mathematics of the graph against NumPy that shares no code with it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import cnn_graph
+import networks
+import recipes
+from networks import layers
+
+RECIPE = recipes.RECIPES["lrn_cnn"]
+
+
+def run(tensors, feed=None):
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        return session.run(tensors, feed)
+
+
+def numpy_lrn(x, radius, bias, alpha, beta):
+    """Local response normalization by its definition, channel by channel, in float64."""
+    y = np.empty_like(x)
+    for channel in range(x.shape[-1]):
+        near = x[..., max(0, channel - radius):channel + radius + 1]
+        y[..., channel] = x[..., channel] / (bias + alpha * (near ** 2).sum(-1)) ** beta
+    return y
+
+
+@pytest.mark.parametrize("bias, alpha, beta, channels",
+                         [(1.0, 0.001 / 9, 0.75, 64), (2.0, 0.3, 0.75, 5), (1.0, 0.5, 0.5, 12)])
+def test_lrn_and_its_gradient(bias, alpha, beta, channels):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(3, 4, 2, channels)) * 4
+    toward = rng.normal(size=values.shape)
+    with tf.Graph().as_default():
+        x = tf.constant(values, tf.float32)
+        y = layers.lrn(x, 4, bias, alpha, beta)
+        native = tf.nn.lrn(x, 4, bias, alpha, beta)
+        dy = tf.constant(toward, tf.float32)
+        got, gradient, native_gradient = run(
+            [y, tf.gradients(y, x, dy)[0], tf.gradients(native, x, dy)[0]])
+    np.testing.assert_allclose(got, numpy_lrn(values, 4, bias, alpha, beta), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(gradient, native_gradient, rtol=1e-5, atol=1e-5)
+    # and the gradient against differences of the definition, in float64
+    for index in [(0, 0, 0, 0), (1, 2, 1, channels // 2), (2, 3, 1, channels - 1)]:
+        up, down = values.copy(), values.copy()
+        up[index] += 1e-5
+        down[index] -= 1e-5
+        slope = ((numpy_lrn(up, 4, bias, alpha, beta) - numpy_lrn(down, 4, bias, alpha, beta))
+                 * toward).sum() / 2e-5
+        assert gradient[index] == pytest.approx(slope, rel=1e-4, abs=1e-5)
+
+
+def test_lrn_refuses_a_base_that_could_be_zero():
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="bias 0"):
+        layers.lrn(tf.zeros([1, 2, 2, 3]), 4, 0.0, 1.0, 0.75)
+
+
+def test_conv2d_against_numpy():
+    rng = np.random.default_rng(1)
+    images = rng.normal(size=(2, 7, 6, 3))
+    weights, biases = rng.normal(size=(5, 5, 3, 4)), rng.normal(size=4)
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    expected = np.zeros((2, 7, 6, 4))
+    for row in range(7):
+        for column in range(6):
+            window = padded[:, row:row + 5, column:column + 5]
+            expected[:, row, column] = np.einsum("bhwc,hwcf->bf", window, weights) + biases
+    with tf.Graph().as_default():
+        y = layers.conv2d(tf.constant(images, tf.float32), 4, 5,
+                          tf.constant_initializer(weights), tf.constant_initializer(biases))
+        got = run(y)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_conv2d_refuses_what_is_no_image_batch():
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="conv2d takes"):
+        layers.conv2d(tf.zeros([1, 2]), 4, 5, None, None)
+
+
+def test_dense_and_max_pool_against_numpy():
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(3, 4, 4, 2)).astype(np.float32)
+    weights, biases = rng.normal(size=(32, 5)), rng.normal(size=5)
+    with tf.Graph().as_default():
+        y = layers.dense(tf.constant(x), 5, tf.constant_initializer(weights),
+                         tf.constant_initializer(biases))
+        dense, pooled = run([y, layers.max_pool(tf.constant(x), 2, 2)])
+    np.testing.assert_allclose(dense, x.reshape(3, 32) @ weights + biases, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(pooled, x.reshape(3, 2, 2, 2, 2, 2).max(axis=(2, 4)))
+
+
+def batch(count=8, seed=3):
+    rng = np.random.default_rng(seed)
+    return {"images:0": rng.normal(size=(count, 24, 24, 1)).astype(np.float32),
+            "labels:0": rng.integers(0, 10, count)}
+
+
+def build(**changes):
+    recipe = dataclasses.replace(RECIPE, **changes)
+    return cnn_graph.build(recipe, (24, 24, 1), 10, total_steps=100)
+
+
+def test_lrn_cnn_has_the_books_shapes_and_parameters():
+    with tf.Graph().as_default():
+        model = build()
+        shapes = {variable.op.name: variable.shape.as_list()
+                  for variable in tf.trainable_variables()}
+        # 1,600+64, 102,400+64, 2,359,296+1,024, 10,240+10
+        assert cnn_graph.parameters() == 2_474_698
+        assert model.logits.shape.as_list() == [None, 10]
+    assert shapes == {
+        "conv1/weights": [5, 5, 1, 64], "conv1/biases": [64],
+        "conv2/weights": [5, 5, 64, 64], "conv2/biases": [64],
+        "dense/weights": [2304, 1024], "dense/biases": [1024],
+        "output/weights": [1024, 10], "output/biases": [10]}
+
+
+def test_initializations():
+    for name, conv2, dense, output in (("he", (2 / 1600) ** 0.5, (2 / 2304) ** 0.5, 0.004),
+                                       ("normal", 1.0, 1.0, 1.0)):
+        with tf.Graph().as_default():
+            build(initialization=name)
+            got = run({v.op.name: v for v in tf.trainable_variables()})
+        assert got["conv2/weights"].std() == pytest.approx(conv2, rel=0.03)
+        assert got["dense/weights"].std() == pytest.approx(dense, rel=0.03)
+        assert got["output/weights"].std() == pytest.approx(output, rel=0.05)
+        assert got["dense/biases"].std() == pytest.approx(float(name == "normal"), abs=0.1)
+
+
+def test_names_the_tutorials_fetch_by():
+    with tf.Graph().as_default():
+        build()
+        names = [f"{name}:0" for name in ("logits", "probabilities", "loss", "accuracy",
+                                          "learning_rate", "global_step")]
+        got = dict(zip(names, run(names, batch())))
+    assert got["logits:0"].shape == (8, 10)
+    assert got["global_step:0"] == 0
+    np.testing.assert_allclose(got["probabilities:0"].sum(1), 1, rtol=1e-5)
+
+
+def test_loss_and_accuracy_against_numpy():
+    with tf.Graph().as_default():
+        build(initialization="normal")
+        feed = batch()
+        logits, loss, accuracy, probabilities = run(
+            ["logits:0", "loss:0", "accuracy:0", "probabilities:0"], feed)
+    logits, labels = logits.astype(np.float64), feed["labels:0"]
+    shifted = logits - logits.max(1, keepdims=True)
+    expected = np.exp(shifted) / np.exp(shifted).sum(1, keepdims=True)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+    cross_entropy = np.log(np.exp(shifted).sum(1)) - shifted[np.arange(8), labels]
+    assert loss == pytest.approx(cross_entropy.mean(), rel=1e-5)
+    assert accuracy == pytest.approx((logits.argmax(1) == labels).mean())
+
+
+def test_adam_steps_against_numpy():
+    """Two steps of Adam (Kingma and Ba, 2015, algorithm 1) on the output layer's biases."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        model = build(schedule="constant", learning_rate=0.01)
+        variable = next(v for v in tf.trainable_variables() if v.op.name == "output/biases")
+        gradient = tf.gradients(model.loss, variable)[0]
+        session.run(tf.global_variables_initializer())
+        expected, m, v = session.run(variable).astype(np.float64), 0.0, 0.0
+        for step in (1, 2):
+            feed = batch(seed=step)
+            g = session.run(gradient, feed).astype(np.float64)
+            session.run(model.train_op, feed)
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+            # TensorFlow adds epsilon to the square root before the correction of bias
+            rate = 0.01 * np.sqrt(1 - 0.999 ** step) / (1 - 0.9 ** step)
+            expected -= rate * m / (np.sqrt(v) + 1e-8)
+        got, steps = session.run([variable, model.global_step])
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+    assert steps == 2
+
+
+def test_cosine_schedule():
+    with tf.Graph().as_default(), tf.Session() as session:
+        model = build(learning_rate=0.5)
+        session.run(tf.global_variables_initializer())
+        for step in (0, 25, 50, 100):
+            session.run(model.global_step.assign(step))
+            expected = 0.25 * (1 + np.cos(np.pi * step / 100))
+            assert session.run(model.learning_rate) == pytest.approx(expected, abs=1e-7)
+
+
+def test_epoch_sums_weigh_every_image_the_same():
+    with tf.Graph().as_default(), tf.Session() as session:
+        model = build(learning_rate=1e-9)  # the weights stay what they are
+        session.run(tf.global_variables_initializer())
+        whole = batch(12)
+        session.run(model.start_epoch)
+        for part in (slice(0, 8), slice(8, 12)):
+            session.run(model.train_op, {name: value[part] for name, value in whole.items()})
+        loss, accuracy = session.run([model.loss, model.accuracy], whole)
+        assert session.run(model.epoch_loss) == pytest.approx(loss, rel=1e-5)
+        assert session.run(model.epoch_accuracy) == pytest.approx(accuracy)
+
+
+def test_first_weights_come_from_the_seed():
+    def weights(seed):
+        with tf.Graph().as_default():
+            build(seed=seed)
+            return run([v for v in tf.trainable_variables() if "weights" in v.name])
+    first, again, other = weights(1), weights(1), weights(2)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again))
+    assert not any(np.array_equal(a, b) for a, b in zip(first, other))
+
+
+def test_building_changes_no_global():
+    before = tf.executing_eagerly(), tf.resource_variables_enabled()
+    with tf.Graph().as_default():
+        build()
+    assert (tf.executing_eagerly(), tf.resource_variables_enabled()) == before == (True, True)
+
+
+def test_network_options_are_recipe_fields():
+    fields = {field.name for field in dataclasses.fields(recipes.Recipe)}
+    for name in networks.NAMES:
+        assert set(networks.options(networks.get(name))) <= fields
+    with pytest.raises(ValueError, match="nonsense"):
+        networks.get("nonsense")

@@ -1,0 +1,113 @@
+"""Recipes as data, and the command line that is made of their fields."""
+
+import dataclasses
+import json
+
+import pytest
+
+import cnn_train
+import console
+import recipes
+
+RECIPE = recipes.RECIPES["lrn_cnn"]
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_json_brings_a_recipe_back(name):
+    recipe = recipes.RECIPES[name]
+    assert recipes.from_dict(json.loads(json.dumps(recipes.to_dict(recipe)))) == recipe
+
+
+@pytest.mark.parametrize("field, value, words", [
+    ("batch_size", 0, "batch_size is 0, expected at least 1"),
+    ("batch_size", 2.5, "batch_size is 2.5, expected int"),
+    ("batch_size", 2 ** 31, "expected less than"),
+    ("seed", True, "seed is True, expected int"),
+    ("learning_rate", 0.0, "learning_rate is 0.0, expected more than 0"),
+    ("learning_rate", float("nan"), "expected a finite number"),
+    ("held_out", 1.0, "held_out is 1.0, expected less than 1"),
+    ("augment", ("crop", "spin"), "augment is 'spin', expected one of crop, flip"),
+    ("augment", ["crop"], "expected tuple"),
+    ("network", "os", "network is 'os', expected one of"),
+])
+def test_bad_values_are_named(field, value, words):
+    with pytest.raises(ValueError) as error:
+        dataclasses.replace(RECIPE, **{field: value})
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda settings: settings.pop("seed"), "no setting seed"),
+    (lambda settings: settings.update(colour=1), "unknown setting colour"),
+    (lambda settings: settings.update(epochs="10"), "epochs is '10', expected int"),
+])
+def test_from_dict_refuses(change, words):
+    settings = recipes.to_dict(RECIPE)
+    change(settings)
+    with pytest.raises(ValueError, match=words):
+        recipes.from_dict(settings)
+
+
+def test_differences_leave_out_how_long():
+    longer = dataclasses.replace(RECIPE, epochs=99, steps=7)
+    assert recipes.differences(RECIPE, longer) == []
+    other = dataclasses.replace(longer, seed=5, augment=())
+    assert recipes.differences(RECIPE, other) == [
+        "augment: ('crop', 'flip') before, () now", "seed: 0 before, 5 now"]
+
+
+def test_total_steps():
+    assert RECIPE.total_steps(180) == 180 * RECIPE.epochs
+    assert dataclasses.replace(RECIPE, steps=7).total_steps(180) == 7
+
+
+def parse(line):
+    return cnn_train.parse_arguments(line.split())
+
+
+def test_every_field_has_its_flag():
+    values = {int: "3", float: "0.5"}
+    for field in dataclasses.fields(recipes.Recipe):
+        flag = "--" + field.name.replace("_", "-")
+        if field.type is bool:
+            recipe, _ = parse("--no-" + flag[2:])
+            expected = False
+        elif field.metadata["choices"]:
+            last = field.metadata["choices"][-1]
+            recipe, _ = parse(f"{flag} {last}")
+            expected = (last,) if field.type is tuple else last
+        else:
+            recipe, _ = parse(f"{flag} {values[field.type]}")
+            expected = field.type(values[field.type])
+        assert getattr(recipe, field.name) == expected
+
+
+def test_command_line_defaults_are_the_recipes():
+    recipe, options = parse("")
+    assert recipe == RECIPE
+    assert (options.recipe, options.device, options.dataset_asked) == ("lrn_cnn", "auto", False)
+    assert parse("--dataset shapes")[1].dataset_asked
+    assert parse("--augment none")[0].augment == ()
+    assert parse("--augment flip crop")[0].augment == ("flip", "crop")
+
+
+def test_epochs_given_take_the_place_of_steps(monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "lrn_cnn", dataclasses.replace(RECIPE, steps=1000))
+    assert parse("--epochs 2")[0].total_steps(10) == 20
+    assert parse("--batch-size 5")[0].total_steps(10) == 1000
+
+
+@pytest.mark.parametrize("line, words", [
+    ("--epochs 2 --steps 3", "--epochs and --steps"),
+    ("--epochs two", "--epochs"),
+    ("--epochs 0", "--epochs is 0, expected at least 1"),
+    ("--learning-rate nan", "--learning-rate is nan, expected a finite number"),
+    ("--held-out 1.5", "--held-out is 1.5"),
+    ("--augment spin", "spin"),
+    ("--recipe none", "none"),
+    ("--nonsense", "--nonsense"),
+])
+def test_mistakes_are_told(line, words):
+    with pytest.raises(console.UserError) as error:
+        parse(line)
+    assert words in str(error.value)

@@ -1,0 +1,251 @@
+"""datasets/shapes.py: the same images everywhere, readable, balanced, not linearly separable."""
+
+import hashlib
+import os
+import pathlib
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import cifar_tools
+from datasets import shapes
+
+ROOT = pathlib.Path(shapes.__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("shapes") / "data"
+    shapes.write(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def dataset(folder):
+    return shapes.load(folder)
+
+
+# ---------------------------------------------------------------------------------------
+# The images
+
+
+def test_two_writes_give_the_same_bytes(folder, tmp_path):
+    shapes.write(tmp_path / "again")
+    for name in cifar_tools.FILES:
+        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_images_and_labels_are_those_of_every_machine(dataset):
+    # Found alike with NumPy 1.26.4 and 2.4.6, with and without AVX-512, AVX2 and FMA.
+    # Other images need another folder name in the cache than shapes-1.
+    digest = hashlib.sha256()
+    for part in (dataset.train.images, dataset.train.labels, dataset.test.images):
+        digest.update(part.tobytes())
+    assert digest.hexdigest() == "00eab0a0217db5c7777cedadb9bb8e85168f39ba8665fd1654490a8aeffeff86"
+
+
+def test_loads_as_a_dataset(dataset, folder):
+    assert dataset.name == "shapes"
+    assert dataset.directory == str(folder)
+    assert dataset.class_names == shapes.CLASS_NAMES
+    assert len(set(shapes.CLASS_NAMES)) == 10
+    for split, size in ((dataset.train, 5000), (dataset.test, 1000)):
+        assert split.images.shape == (size, 32, 32, 3) and split.images.dtype == np.uint8
+        assert split.labels.shape == (size,) and split.labels.dtype == np.int64
+
+
+def test_files_hold_what_the_official_ones_hold(folder):
+    assert sorted(os.listdir(folder)) == sorted(cifar_tools.FILES)
+    meta = cifar_tools.unpickle(folder / "batches.meta")
+    assert meta == {"num_cases_per_batch": 1000, "label_names": list(shapes.CLASS_NAMES),
+                    "num_vis": 3072}
+    batch = cifar_tools.unpickle(folder / "data_batch_3")
+    assert batch.keys() == {"batch_label", "labels", "data", "filenames"}
+    assert batch["batch_label"] == "training batch 3 of 5"
+    assert batch["data"].shape == (1000, 3072) and batch["data"].dtype == np.uint8
+    assert len(set(batch["filenames"])) == 1000
+    for name, label in zip(batch["filenames"], batch["labels"]):
+        assert name.startswith(shapes.CLASS_NAMES[label] + "_")
+    assert cifar_tools.unpickle(folder / "test_batch")["batch_label"] == "testing batch 1 of 1"
+
+
+def test_a_plain_unpickler_reads_them_too(folder):
+    with open(folder / "test_batch", "rb") as file:
+        batch = pickle.load(file, encoding="latin1")
+    np.testing.assert_array_equal(batch["data"],
+                                  cifar_tools.unpickle(folder / "test_batch")["data"])
+
+
+def test_every_batch_is_balanced_and_mixed(dataset):
+    labels = np.concatenate([dataset.train.labels, dataset.test.labels]).reshape(6, 1000)
+    for batch in labels:
+        np.testing.assert_array_equal(np.bincount(batch), np.full(10, 100))
+        # Read without shuffling, any 250 in a row still hold every class.
+        assert all(len(set(part)) == 10 for part in batch.reshape(4, 250))
+    assert len({tuple(batch) for batch in labels}) == 6
+
+
+def test_no_image_appears_twice(dataset):
+    images = np.concatenate([dataset.train.images, dataset.test.images])
+    assert len({image.tobytes() for image in images}) == 6000
+
+
+def _silhouette(shape, degrees=0, scale=1.0):
+    axis = np.linspace(-1.6, 1.6, 81, dtype=np.float32)
+    x, y = np.meshgrid(axis / scale, axis / scale)
+    sin, cos = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+    return shape(cos * x + sin * y, cos * y - sin * x) <= 0
+
+
+def test_no_shape_turned_mirrored_or_scaled_covers_another():
+    turned = {name: [_silhouette(shape, degrees, scale)
+                     for degrees in range(0, 360, 15) for scale in (0.8, 0.9, 1.0, 1.15, 1.3)]
+              for name, shape in shapes.SHAPES.items()}
+    for first, shape in shapes.SHAPES.items():
+        plain = _silhouette(shape)
+        for second, others in turned.items():
+            overlap = max((plain & mask).sum() / (plain | mask).sum()
+                          for other in others for mask in (other, other[:, ::-1]))
+            assert overlap == 1 if first == second else overlap < 0.9, (first, second, overlap)
+
+
+@pytest.mark.parametrize("name", shapes.CLASS_NAMES)
+def test_a_shape_is_as_large_as_it_should_be(name):
+    mask = _silhouette(shapes.SHAPES[name])
+    rows, columns = np.nonzero(mask)
+    reach = np.hypot(rows - 40, columns - 40).max() * 0.04  # the grid's step
+    assert 0.85 <= reach <= 1.26
+    assert 0.8 <= mask.sum() * 0.04 ** 2 <= 2.6
+
+
+def test_shapes_are_lighter_or_darker_than_their_background(dataset):
+    gray = dataset.train.images[dataset.train.labels == 0].astype(float).mean(axis=3)
+    corners = (gray[:, :4, :4] + gray[:, :4, -4:] + gray[:, -4:, :4] + gray[:, -4:, -4:]) / 4
+    difference = gray[:, 14:18, 14:18].mean(axis=(1, 2)) - corners.mean(axis=(1, 2))
+    assert 0.4 < np.mean(difference > 0) < 0.6
+    assert np.mean(abs(difference) > 20) > 0.99
+
+
+# ---------------------------------------------------------------------------------------
+# How hard they are
+
+
+def _ridge_accuracies(train, train_labels, test, test_labels, penalties):
+    """Test accuracies of the linear classifiers that least squares on one-hot labels gives."""
+    mean = train.mean(axis=0)
+    train, test = train - mean, test - mean
+    gram = (train.T @ train).astype(np.float64)
+    moments = train.T @ (np.eye(10)[train_labels] - 0.1)
+    for penalty in penalties:
+        weights = np.linalg.solve(gram + penalty * np.eye(len(gram)), moments)
+        yield np.mean((test @ weights).argmax(axis=1) == test_labels)
+
+
+def _clean(split):
+    return cifar_tools.prepare(split.images, "gray24").reshape(len(split.labels), 576)
+
+
+def test_a_linear_classifier_of_clean_pixels_fails(dataset):
+    accuracies = list(_ridge_accuracies(_clean(dataset.train), dataset.train.labels,
+                                        _clean(dataset.test), dataset.test.labels,
+                                        (1e1, 1e2, 1e3, 1e4, 1e5)))
+    assert max(accuracies) < 0.6, accuracies
+
+
+def test_a_linear_classifier_of_raw_pixels_fails(dataset):
+    train, test = (split.images.reshape(-1, 3072).astype(np.float32) / 255
+                   for split in (dataset.train, dataset.test))
+    accuracies = list(_ridge_accuracies(train, dataset.train.labels, test, dataset.test.labels,
+                                        (1e2, 1e3)))
+    assert max(accuracies) < 0.6, accuracies
+
+
+def test_that_linear_classifier_would_find_a_linear_trace(dataset):
+    train, test = _clean(dataset.train), _clean(dataset.test)
+    for pixels, labels in ((train, dataset.train.labels), (test, dataset.test.labels)):
+        pixels[np.arange(len(labels)), 50 * labels] += 5  # one pixel gives each class away
+    accuracy, = _ridge_accuracies(train, dataset.train.labels, test, dataset.test.labels, (1e2,))
+    assert accuracy > 0.9
+
+
+# ---------------------------------------------------------------------------------------
+# The files, whole or not at all
+
+
+def test_load_writes_into_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    dataset = shapes.load()
+    assert pathlib.Path(dataset.directory) == tmp_path / "tf1-cifar10" / "shapes-1"
+    assert os.listdir(tmp_path / "tf1-cifar10") == ["shapes-1"]
+
+
+def test_load_writes_into_a_given_empty_folder(tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert len(shapes.load(str(tmp_path / "empty")).test.labels) == 1000
+
+
+def test_a_data_set_that_is_there_is_not_drawn_again(folder, monkeypatch):
+    monkeypatch.setattr(shapes, "_contents", lambda: pytest.fail("drawn again"))
+    assert len(shapes.load(folder).train.labels) == 5000
+
+
+def test_nothing_remains_of_a_write_that_failed(tmp_path, monkeypatch):
+    contents = shapes._contents
+
+    def disk_full():
+        for number, content in enumerate(contents()):
+            if number == 3:
+                raise OSError(28, "No space left on device")
+            yield content
+
+    monkeypatch.setattr(shapes, "_contents", disk_full)
+    with pytest.raises(OSError, match="No space"):
+        shapes.write(tmp_path / "data")
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_slower_of_two_processes_ends_well(folder, tmp_path, monkeypatch):
+    contents = shapes._contents
+
+    def overtaken():
+        yield from contents()
+        monkeypatch.setattr(shapes, "_contents", contents)
+        shapes.write(tmp_path / "data")
+
+    monkeypatch.setattr(shapes, "_contents", overtaken)
+    shapes.write(tmp_path / "data")
+    assert shapes._contents is contents  # the other one did write
+    assert os.listdir(tmp_path) == ["data"]
+    for name in cifar_tools.FILES:
+        assert (tmp_path / "data" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_a_folder_of_other_things_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(cifar_tools.DataError, match="mine: .*cannot be put there"):
+        shapes.load(tmp_path / "mine")
+    assert os.listdir(tmp_path) == ["mine"]
+    assert os.listdir(tmp_path / "mine") == ["thesis.txt"]
+
+
+def test_another_data_set_is_refused(tmp_path):
+    meta = pickle.dumps({"label_names": list(cifar_tools.CLASS_NAMES)}, protocol=2)
+    (tmp_path / "batches.meta").write_bytes(meta)
+    with pytest.raises(cifar_tools.DataError, match="airplane.*expected those of shapes"):
+        shapes.load(tmp_path)
+    assert (tmp_path / "batches.meta").read_bytes() == meta
+
+
+def test_the_folder_is_readable_as_the_umask_says(tmp_path):
+    (tmp_path / "plain").mkdir()
+    shapes.write(tmp_path / "data")
+    assert (tmp_path / "data").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_importing_it_does_not_import_tensorflow():
+    code = "import sys, datasets.shapes; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -1,0 +1,207 @@
+"""The loop: the same seed gives the same bits, stopped or not; what a run leaves behind."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import cifar_tools
+import cnn_train
+import console
+import datasets
+import recipes
+from training import loop, restore
+from training.run_folder import RunFolder
+
+RECIPE = dataclasses.replace(recipes.RECIPES["lrn_cnn"], epochs=3, batch_size=32, seed=4)
+
+
+@pytest.fixture(scope="module")
+def dataset(tiny_cifar):
+    return cifar_tools.load(tiny_cifar)
+
+
+def train(recipe, dataset, path):
+    folder = RunFolder(path)
+    folder.write_description(recipe, cnn_train.describe(dataset, recipe), {})
+    loop.train(recipe, dataset, folder, "cpu")
+    return folder
+
+
+def variables(folder):
+    """Every variable of the latest checkpoint, optimizer slots included, as bytes."""
+    reader = tf.train.load_checkpoint(folder.saved()[-1][1])
+    return {name: reader.get_tensor(name).tobytes()
+            for name in reader.get_variable_to_shape_map()}
+
+
+@pytest.fixture(scope="module")
+def whole_run(dataset, tmp_path_factory):
+    return train(RECIPE, dataset, tmp_path_factory.mktemp("whole"))
+
+
+def test_what_a_run_leaves_behind(whole_run, dataset):
+    # 180 of the 200 images in batches of 32: six steps an epoch
+    assert [step for step, _ in whole_run.saved()] == [6, 12, 18]
+    (best, _), = whole_run.saved("best")
+    with open(whole_run.metrics_file, newline="") as source:
+        rows = list(csv.DictReader(source))
+    assert [row["step"] for row in rows] == ["6", "12", "18"]
+    held_out = [float(row["held_out_accuracy"]) for row in rows]
+    assert best == 6 * (1 + held_out.index(max(held_out)))
+    assert {row["test_accuracy"] for row in rows} == {""}
+    result = json.loads(whole_run.result_file.read_text())
+    assert result["checkpoint"] == f"best-{best}"
+    assert result["test_images"] == 40
+    assert result["test_accuracy"] == result["test_correct"] / 40
+    recipe, data, _ = whole_run.read_description()
+    assert recipe == RECIPE
+    assert data["name"] == "cifar10"
+    assert (data["training_images"], data["held_out_images"]) == (180, 20)
+    assert whole_run.learning_curve.read_bytes().startswith(b"\x89PNG")
+    (events,) = whole_run.events.iterdir()
+    told = [(event.step, value.tag) for event in tf.train.summary_iterator(str(events))
+            for value in event.summary.value]
+    assert (18, "held_out_accuracy") in told and (6, "training_loss") in told
+    assert not [item for item in whole_run.path.iterdir() if item.name.startswith(".")]
+
+
+def test_loss_goes_down_on_shapes(tmp_path):
+    recipe = dataclasses.replace(RECIPE, dataset="shapes", batch_size=100, epochs=2, augment=())
+    folder = train(recipe, datasets.load("shapes"), tmp_path)
+    first, last = folder.read_metrics()
+    assert last["training_loss"] < first["training_loss"]
+    assert folder.read_result()["test_accuracy"] > 0.3  # 0.1 by chance
+
+
+def test_same_seed_same_bits(whole_run, dataset, tmp_path):
+    again = train(RECIPE, dataset, tmp_path)
+    assert variables(again) == variables(whole_run)
+    assert again.metrics_file.read_bytes() == whole_run.metrics_file.read_bytes()
+
+
+class Killed(Exception):
+    """Takes the place of a kill: nothing in the loop catches it."""
+
+
+@pytest.mark.parametrize("stop_at", ["batch 9", "batch 14", "save 2", "evaluation 2", "best 1"])
+def test_stopped_and_resumed_same_bits(stop_at, whole_run, dataset, tmp_path, monkeypatch):
+    what, number = stop_at.split()
+    calls = {"batch": 0, "save": 0, "evaluation": 0, "best": 0}
+
+    def count(kind):
+        calls[kind] += 1
+        if kind == what and calls[kind] == int(number):
+            raise Killed
+
+    def counted(function, kind_of):
+        def wrapper(*arguments, **options):
+            count(kind_of(*arguments))
+            return function(*arguments, **options)
+        return wrapper
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.cifar_tools, "training_batch",
+                      counted(cifar_tools.training_batch, lambda *_: "batch"))
+        patch.setattr(loop, "evaluate", counted(loop.evaluate, lambda *_: "evaluation"))
+        patch.setattr(loop._Run, "_save", counted(
+            loop._Run._save, lambda run, saver, kind: "best" if kind == "best" else "save"))
+        with pytest.raises(Killed):
+            train(RECIPE, dataset, tmp_path)
+    folder = train(RECIPE, dataset, tmp_path)
+    assert variables(folder) == variables(whole_run)
+    assert folder.metrics_file.read_bytes() == whole_run.metrics_file.read_bytes()
+    assert folder.read_result() == whole_run.read_result()
+
+
+def test_training_on_ends_where_a_longer_run_does(dataset, tmp_path):
+    """With a constant learning rate; a cosine is stretched over the new length instead."""
+    recipe = dataclasses.replace(RECIPE, schedule="constant", epochs=2)
+    shorter = dataclasses.replace(recipe, steps=9)  # one epoch and a half
+    train(shorter, dataset, tmp_path / "on")
+    on = train(recipe, dataset, tmp_path / "on")
+    whole = train(recipe, dataset, tmp_path / "whole")
+    assert variables(on) == variables(whole)
+    assert [row["step"] for row in on.read_metrics()] == [6, 9, 12]
+    assert on.read_metrics()[-1] == whole.read_metrics()[-1]
+
+
+def test_without_held_out_images_the_last_weights_count(dataset, tmp_path):
+    recipe = dataclasses.replace(RECIPE, held_out=0.0, epochs=1, test_every_epoch=True)
+    folder = train(recipe, dataset, tmp_path)
+    assert folder.saved("best") == []
+    assert folder.read_result()["checkpoint"] == "model.ckpt-7"
+    (row,) = folder.read_metrics()
+    assert row["test_accuracy"] == folder.read_result()["test_accuracy"]
+    assert row["held_out_accuracy"] is None
+
+
+def test_max_to_keep_holds_over_a_resume(dataset, tmp_path):
+    recipe = dataclasses.replace(RECIPE, max_to_keep=2, epochs=2)
+    train(recipe, dataset, tmp_path)
+    folder = train(dataclasses.replace(recipe, epochs=4), dataset, tmp_path)
+    assert [step for step, _ in folder.saved()] == [18, 24]
+    assert len(folder.saved("best")) == 1
+
+
+@pytest.mark.parametrize("via", restore.VIAS)
+def test_restored_gives_the_same_figures(via, whole_run, dataset):
+    expected = whole_run.read_result()
+    with restore.restored(whole_run, via=via, device="cpu") as (session, _):
+        result = loop.evaluate(session, dataset.test, "gray24")
+        assert session.run("global_step:0") == expected["checkpoint_step"]
+    assert result.correct == expected["test_correct"]
+
+
+def test_evaluation_against_numpy(whole_run, dataset):
+    with restore.restored(whole_run, device="cpu") as (session, _):
+        result = loop.evaluate(session, dataset.test, "gray24")
+        probabilities = session.run("probabilities:0", {
+            "images:0": cifar_tools.prepare(dataset.test.images, "gray24")})
+    np.testing.assert_array_equal(result.predictions, probabilities.argmax(1))
+    picked = probabilities[np.arange(40), dataset.test.labels]
+    assert result.loss == pytest.approx(-np.log(picked).mean(), rel=1e-4)
+    assert result.line() == f"test accuracy {result.correct / 40:.4f} ({result.correct}/40)"
+
+
+def test_choose(whole_run):
+    latest = str(whole_run.checkpoints / "model.ckpt-18")
+    assert restore.choose(whole_run, "latest") == latest
+    assert restore.choose(whole_run, latest + ".index") == latest
+    assert "best-" in restore.choose(whole_run)
+    with pytest.raises(console.UserError, match="no such checkpoint"):
+        restore.choose(whole_run, "nowhere")
+
+
+def test_a_checkpoint_that_cannot_be_read_is_one_line(whole_run, tmp_path):
+    copy = RunFolder(tmp_path)
+    copy.checkpoints.mkdir()
+    copy.recipe_file.write_bytes(whole_run.recipe_file.read_bytes())
+    for suffix in (".index", ".data-00000-of-00001"):
+        (copy.checkpoints / f"model.ckpt-6{suffix}").write_bytes(b"not a checkpoint")
+    with (pytest.raises(console.Failure, match="TensorFlow: "),
+          restore.restored(copy, device="cpu")):
+        pass
+
+
+def test_gpu_is_refused_where_there_is_none(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+    with pytest.raises(console.UserError, match="--device gpu"):
+        loop.session_config("gpu")
+    assert loop.session_config("cpu").device_count["GPU"] == 0
+    assert loop.session_config("auto").gpu_options.allow_growth
+
+
+@pytest.mark.parametrize("content, words", [
+    ("{", "not JSON"), ("[1]", "JSON dictionary"), ("{}", "recipe"),
+    ('{"recipe": {}, "dataset": {}, "versions": {}}', "no setting"),
+    ("[" * 100_000, "not JSON"),
+])
+def test_damaged_recipe_json_is_one_line(content, words, tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.recipe_file.write_text(content)
+    with pytest.raises(console.UserError, match=words):
+        folder.read_description()

@@ -1,0 +1,1 @@
+"""The session floor: the training loop, the run folder, the records."""

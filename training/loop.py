@@ -1,0 +1,239 @@
+"""The one loop that trains every network, and the evaluation beside it.
+
+    train           build the graph, start the run or take it up, train, test, export
+    evaluate        run a data set through a graph by its tensors' names
+    session_config  how sessions use processors and GPUs
+    explained       TensorFlow's errors as one line
+"""
+
+import concurrent.futures
+import contextlib
+import pathlib
+import time
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import cifar_tools
+import cnn_graph
+import console
+from training import export, records, run_folder
+
+
+def train(recipe, dataset, folder, device="auto"):
+    """Train `recipe` on `dataset` in `folder` until it is done, going on where a run stopped.
+
+    Every epoch ends with a checkpoint, an evaluation of the held-out images, a line of
+    records and, if it is the best so far, a second checkpoint called best. At the end the
+    best (without held-out images, the last) is tested and exported as a SavedModel.
+
+    Args:
+      recipe: a `recipes.Recipe`.
+      dataset: a `cifar_tools.Dataset`.
+      folder: a `run_folder.RunFolder` whose recipe.json is written.
+      device: 'auto', 'cpu' or 'gpu'.
+
+    Returns:
+      The `Evaluation` of the test images.
+
+    Raises:
+      console.UserError: a GPU is asked for and there is none.
+      console.Failure: TensorFlow could not do it; the message says what.
+    """
+    training, held_out = cifar_tools.hold_out(dataset.train, recipe.held_out)
+    epoch_steps = cifar_tools.steps_per_epoch(len(training.labels), recipe.batch_size)
+    total_steps = recipe.total_steps(epoch_steps)
+    image_shape = cifar_tools.prepared_shape(training.images.shape[1:], recipe.preparation)
+    with tf.Graph().as_default(), explained():
+        model = cnn_graph.build(recipe, image_shape, len(dataset.class_names), total_steps)
+        with tf.Session(config=session_config(device)) as session:
+            print(f"{recipe.network}, {cnn_graph.parameters():,} parameters, on "
+                  f"{device_name(session)}")
+            run = _Run(recipe, dataset.name, folder, model, session)
+            if run.step:
+                print(f"resuming from step {run.step} of {total_steps} in {folder.path}")
+            try:
+                while True:
+                    at_end = run.step % epoch_steps == 0 or run.step == total_steps
+                    if at_end and run.step and not run.log.has(run.step):
+                        run.end_epoch(held_out, dataset.test, epoch_steps, total_steps)
+                    if run.step == total_steps:
+                        break
+                    epoch_end = (run.step // epoch_steps + 1) * epoch_steps
+                    run.train_until(min(epoch_end, total_steps), training, epoch_steps)
+            finally:
+                run.log.close()
+            return run.finish(dataset.test)
+
+
+class _Run:
+    """A session in the middle of a training run.
+
+    Attributes:
+      step: training steps done.
+      log: the `records.Records`.
+      seconds: time spent in the training steps of this epoch, by this process.
+    """
+
+    def __init__(self, recipe, dataset_name, folder, model, session):
+        self.recipe, self.folder, self.model, self.session = recipe, folder, model, session
+        self.saver = tf.train.Saver(max_to_keep=recipe.max_to_keep)
+        self.best_saver = tf.train.Saver(max_to_keep=1)
+        self.step, self.seconds, self.images = 0, 0.0, 0
+        saved = folder.saved()
+        if saved:
+            self.step, latest = saved[-1]
+            self.saver.restore(session, latest)
+            self.saver.recover_last_checkpoints([path for _, path in saved])
+            self.best_saver.recover_last_checkpoints([path for _, path in folder.saved("best")])
+        else:
+            session.run(tf.global_variables_initializer())
+        self.log = records.Records(folder, self.step, f"{recipe.network} on {dataset_name}")
+
+    def train_until(self, end, training, epoch_steps):
+        """Train up to step `end`, at most to the end of the epoch.
+
+        While a step runs, a thread prepares the next batch; which one that is depends on
+        the step alone, so nothing is lost when the run stops here.
+        """
+        recipe, model = self.recipe, self.model
+
+        def batch(step):
+            return cifar_tools.training_batch(
+                training, step, batch_size=recipe.batch_size, shuffle=recipe.shuffle,
+                augmentations=recipe.augment, preparation=recipe.preparation, seed=recipe.seed)
+
+        first = self.step // epoch_steps * epoch_steps
+        if self.step == first:
+            self.session.run(model.start_epoch)
+            self.seconds, self.images = 0.0, 0
+        start = time.monotonic() - self.seconds
+        with (concurrent.futures.ThreadPoolExecutor(1) as thread,
+              console.progress(epoch_steps, f"epoch {first // epoch_steps + 1}") as bar):
+            coming = thread.submit(batch, self.step)
+            while self.step < end:
+                images, labels = coming.result()
+                coming = thread.submit(batch, self.step + 1)
+                _, loss, accuracy = self.session.run(
+                    [model.train_op, model.loss, model.accuracy],
+                    {model.images: images, model.labels: labels, model.is_training: True})
+                self.step += 1
+                self.images += len(labels)
+                self.seconds = time.monotonic() - start
+                bar.update(self.step - first, f"loss {loss:.3f}  accuracy {accuracy:.2f}  "
+                           f"{self.images / self.seconds:,.0f} images/s")
+
+    def end_epoch(self, held_out, test, epoch_steps, total_steps):
+        """Save, evaluate and record the epoch that ends at this step."""
+        self._save(self.saver, "model.ckpt")
+        model = self.model
+        loss, accuracy, rate = self.session.run(
+            [model.epoch_loss, model.epoch_accuracy, model.learning_rate])
+        row = {"epoch": self.step / epoch_steps, "step": self.step, "learning_rate": rate,
+               "training_loss": loss, "training_accuracy": accuracy,
+               "held_out_loss": None, "held_out_accuracy": None, "test_accuracy": None}
+        if len(held_out.labels):
+            result = evaluate(self.session, held_out, self.recipe.preparation)
+            row.update(held_out_loss=result.loss, held_out_accuracy=result.accuracy)
+            if self.log.is_best(result.accuracy):
+                self._save(self.best_saver, "best")
+        if self.recipe.test_every_epoch:
+            row["test_accuracy"] = evaluate(self.session, test, self.recipe.preparation).accuracy
+        self.log.add(row)
+        told = [f"epoch {row['epoch']:g}/{total_steps / epoch_steps:g}", f"step {self.step}",
+                f"loss {loss:.4f}", f"training accuracy {accuracy:.4f}"]
+        told += [f"{name.replace('_', '-', 1).split('_')[0]} accuracy {row[name]:.4f}"
+                 for name in ("held_out_accuracy", "test_accuracy") if row[name] is not None]
+        if self.seconds:
+            told += [f"{self.images / self.seconds:,.0f} images/s", f"{self.seconds:.0f} s"]
+        print("  ".join(told), flush=True)
+
+    def finish(self, test):
+        """Test and export the weights that count, and write the result down."""
+        step, path = (self.folder.saved("best") or self.folder.saved())[-1]
+        self.saver.restore(self.session, path)
+        result = evaluate(self.session, test, self.recipe.preparation)
+        export.saved_model(self.session, self.folder.saved_model)
+        run_folder.write_json(self.folder.result_file, {
+            "trained_steps": self.step, "checkpoint": pathlib.Path(path).name,
+            "checkpoint_step": step, "test_accuracy": result.accuracy,
+            "test_correct": result.correct, "test_images": len(test.labels)})
+        return result
+
+    def _save(self, saver, kind):
+        self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
+        saver.save(self.session, str(self.folder.checkpoints / kind), global_step=self.step,
+                   latest_filename="checkpoint" if saver is self.saver else "best_checkpoint")
+
+
+class Evaluation(NamedTuple):
+    """How a graph does on a data set of N images."""
+    predictions: np.ndarray  # int64 [N], the likeliest class
+    loss: float              # mean over the images
+    correct: int             # how many predictions are right
+    accuracy: float          # correct / N
+
+    def line(self):
+        """The one line that every script prints of a test."""
+        return f"test accuracy {self.accuracy:.4f} ({self.correct}/{len(self.predictions)})"
+
+
+def evaluate(session, split, preparation):
+    """Run all of `split` through the session's graph, built here or imported.
+
+    Args:
+      session: a session on a graph with images:0, labels:0, logits:0 and loss:0.
+      split: `cifar_tools.Split`.
+      preparation: name for `cifar_tools.prepare`.
+
+    Returns:
+      An `Evaluation`.
+    """
+    predictions, losses = [], []
+    with console.progress(len(split.labels), "evaluating") as bar:
+        for images, labels in cifar_tools.evaluation_batches(split, preparation):
+            logits, loss = session.run(["logits:0", "loss:0"],
+                                       {"images:0": images, "labels:0": labels})
+            predictions.append(logits.argmax(1))
+            losses.append(float(loss) * len(labels))
+            bar.update(sum(map(len, predictions)))
+    predictions = np.concatenate(predictions)
+    correct = int((predictions == split.labels).sum())
+    return Evaluation(predictions, sum(losses) / len(predictions), correct,
+                      correct / len(predictions))
+
+
+def session_config(device):
+    """The `tf.ConfigProto` of every session.
+
+    Args:
+      device: 'cpu' hides the GPUs, 'gpu' insists on one, 'auto' takes what there is.
+
+    Raises:
+      console.UserError: 'gpu' and TensorFlow sees none.
+    """
+    config = tf.ConfigProto(allow_soft_placement=True)
+    config.gpu_options.allow_growth = True
+    if device == "cpu":
+        config.device_count["GPU"] = 0
+    elif device == "gpu" and not tf.config.list_physical_devices("GPU"):
+        raise console.UserError("--device gpu: TensorFlow sees no GPU on this machine; "
+                                "use --device cpu or auto")
+    return config
+
+
+def device_name(session):
+    """What `session` computes on, in words."""
+    kinds = [device.device_type for device in session.list_devices()]
+    return f"{kinds.count('GPU')} GPU" if "GPU" in kinds else "CPU"
+
+
+@contextlib.contextmanager
+def explained():
+    """Turn TensorFlow's errors into a `console.Failure` with their first line."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        first = (error.message or str(error)).strip().splitlines()[0]
+        raise console.Failure(f"TensorFlow: {first}") from error

@@ -1,0 +1,179 @@
+"""The run folder: all that a training run leaves behind, and what it is taken up from.
+
+    recipe.json         settings, data set, versions
+    checkpoints/        model.ckpt-STEP after every epoch, best-STEP the best so far
+    metrics.csv         one line an epoch
+    events/             TensorBoard
+    learning_curve.png  error per epoch
+    result.json         the final figure and the checkpoint it was measured on
+    saved_model/        that checkpoint as a SavedModel
+
+Files are replaced as a whole, so a kill at any moment leaves the old one or the new one.
+Nothing here imports TensorFlow: whether a run can be taken up is known before it starts.
+"""
+
+import csv
+import json
+import os
+import pathlib
+import re
+import shutil
+
+import console
+import recipes
+
+
+class RunFolder:
+    """The files of the run at `path`, which need not exist."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.recipe_file = self.path / "recipe.json"
+        self.metrics_file = self.path / "metrics.csv"
+        self.events = self.path / "events"
+        self.learning_curve = self.path / "learning_curve.png"
+        self.result_file = self.path / "result.json"
+        self.saved_model = self.path / "saved_model"
+
+    def exists(self):
+        """Whether there is a run here."""
+        return self.recipe_file.exists()
+
+    def clear(self):
+        """Remove what a run wrote here, and nothing else."""
+        for item in (self.recipe_file, self.metrics_file, self.learning_curve, self.result_file):
+            item.unlink(missing_ok=True)
+        for item in (self.checkpoints, self.events, self.saved_model):
+            shutil.rmtree(item, ignore_errors=True)
+
+    def write_description(self, recipe, dataset, versions):
+        """Write recipe.json.
+
+        Args:
+          recipe: the `recipes.Recipe`.
+          dataset: a dictionary that tells of the data set.
+          versions: a dictionary, package -> version.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.recipe_file, {"recipe": recipes.to_dict(recipe), "dataset": dataset,
+                                      "versions": versions})
+
+    def read_description(self):
+        """(recipe, dataset, versions) of recipe.json.
+
+        Raises:
+          console.UserError: there is none, or it is damaged.
+        """
+        content = read_json(self.recipe_file)
+        try:
+            recipe = recipes.from_dict(content["recipe"])
+            dataset, versions = content["dataset"], content["versions"]
+            if (not isinstance(dataset, dict) or not isinstance(versions, dict)
+                    or not isinstance(dataset["image_shape"], list)
+                    or not all(type(size) is int and 0 < size < 4096
+                               for size in dataset["image_shape"])
+                    or len(dataset["image_shape"]) != 3
+                    or type(dataset["training_images"]) is not int
+                    or dataset["training_images"] < 1
+                    or not isinstance(dataset["class_names"], list)):
+                raise ValueError("the description of the data set is incomplete")
+        except (KeyError, TypeError) as error:
+            raise console.UserError(f"{self.recipe_file}: {error} is missing; not written by "
+                                    "cnn_train.py, or damaged") from error
+        except ValueError as error:
+            raise console.UserError(f"{self.recipe_file}: {error}") from error
+        return recipe, dataset, versions
+
+    def read_result(self):
+        """result.json as a dictionary, None without one."""
+        return read_json(self.result_file) if self.result_file.exists() else None
+
+    def saved(self, kind="model.ckpt"):
+        """Complete checkpoints of a kind ('model.ckpt' or 'best'), the latest last.
+
+        Returns:
+          A list of (step, path as `tf.train.Saver.restore` takes it).
+        """
+        found = []
+        for index in self.checkpoints.glob(f"{kind}-*.index"):
+            step = re.fullmatch(rf"{re.escape(kind)}-(\d+)", index.stem)
+            if step and index.with_suffix(".data-00000-of-00001").exists():
+                found.append((int(step[1]), str(index.with_suffix(""))))
+        return sorted(found)
+
+    def read_metrics(self):
+        """The rows of metrics.csv, as dictionaries of numbers; missing figures are None.
+
+        Raises:
+          console.UserError: the file is damaged.
+        """
+        if not self.metrics_file.exists():
+            return []
+        try:
+            with open(self.metrics_file, newline="", encoding="utf-8") as source:
+                return [{name: _number(value) for name, value in row.items()}
+                        for row in csv.DictReader(source)]
+        except (ValueError, TypeError, csv.Error) as error:
+            raise console.UserError(f"{self.metrics_file}: damaged ({error})") from error
+
+    def write_metrics(self, rows):
+        """Replace metrics.csv by `rows`, dictionaries with the same keys."""
+        with replacing(self.metrics_file, newline="") as out:
+            writer = csv.DictWriter(out, rows[0] if rows else [])
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _number(text):
+    """What a cell of metrics.csv holds: an int, a float, or None when it is empty."""
+    if not text:
+        return None
+    return int(text) if text.isdecimal() else float(text)
+
+
+class replacing:
+    """Open a file for writing that takes `path`'s place only when it is whole."""
+
+    def __init__(self, path, mode="w", **options):
+        self.path = pathlib.Path(path)
+        self.scratch = self.path.with_name(f".{self.path.name}.part")
+        self.file = open(self.scratch, mode, **options,
+                         **({} if "b" in mode else {"encoding": "utf-8"}))
+
+    def __enter__(self):
+        return self.file
+
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None:
+                self.file.flush()
+                os.fsync(self.file.fileno())
+            self.file.close()
+            if kind is None:
+                os.replace(self.scratch, self.path)
+        finally:
+            self.scratch.unlink(missing_ok=True)
+
+
+def write_json(path, content):
+    with replacing(path) as out:
+        json.dump(content, out, indent=2)
+        out.write("\n")
+
+
+def read_json(path):
+    """The dictionary in a JSON file.
+
+    Raises:
+      console.UserError: no such file, or not a JSON dictionary.
+    """
+    try:
+        content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise console.UserError(f"{path}: no such file; is this the folder of a run?") from None
+    except (ValueError, RecursionError) as error:
+        raise console.UserError(f"{path}: damaged, not JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise console.UserError(f"{path}: damaged, expected a JSON dictionary")
+    return content
