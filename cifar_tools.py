@@ -102,8 +102,9 @@ def find(data_dir=None):
       DataError: no data set where the user said one was.
       console.Failure: none anywhere, and the download failed.
     """
-    for given, source in ((data_dir, "--data-dir"), (os.environ.get("CIFAR10_DIR"), "CIFAR10_DIR")):
-        if given:
+    asked_for = os.environ.get("CIFAR10_DIR") or None
+    for given, source in ((data_dir, "--data-dir"), (asked_for, "CIFAR10_DIR")):
+        if given is not None:
             return _named_folder(pathlib.Path(given), source)
     here, cached = pathlib.Path(FOLDER), cache_folder() / FOLDER
     if (here / META_FILE).exists():
@@ -582,7 +583,7 @@ def evaluation_batches(split, preparation, batch_size=500):
 
 def hold_out(split, share):
     """(training, held-out): the last `share` of the split is kept from training."""
-    kept = len(split.labels) - int(len(split.labels) * share)
+    kept = len(split.labels) - round(len(split.labels) * share)
     return (Split(split.images[:kept], split.labels[:kept]),
             Split(split.images[kept:], split.labels[kept:]))
 

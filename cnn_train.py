@@ -137,7 +137,7 @@ def main():
     recipe, dataset = load_data(recipe, options)
     description = describe(dataset, recipe)
     if description["training_images"] < 1:
-        raise console.UserError(f"--held-out {recipe.held_out:g} leaves no image to train on")
+        raise console.UserError(f"--held-out {recipe.held_out} leaves no image to train on")
 
     if folder.exists() and not options.overwrite:
         changed = recipes.differences(folder.read_description()[0], recipe)

@@ -1,7 +1,7 @@
 """What a person sees of the scripts: one-line errors, a progress bar, a quiet TensorFlow.
 
     run             call a script's main() and turn what it raises into an exit status
-    progress        the bar under anything that takes more than two seconds
+    progress        the bar under anything that takes long
     quiet_tensorflow  import TensorFlow without its start-up noise
 
 Nothing here imports TensorFlow or NumPy, so `--help` and argument errors stay instant.
@@ -69,7 +69,8 @@ class ArgumentParser(argparse.ArgumentParser):
 class progress:
     """A progress bar on standard error; silent when that is not a terminal.
 
-    It shows itself only after `delay` seconds, so quick work stays quiet.
+    It shows itself only after `delay` seconds, so quick work stays quiet. A `total` of 0
+    means that nobody knows how much there is to do.
 
         with progress(total, "download", unit="B") as bar:
             bar.update(done, "any short text")
@@ -90,11 +91,14 @@ class progress:
         if not self.shown or now < self.next_draw:
             return
         self.next_draw, self.drawn = now + 0.1, True
-        share = min(done / self.total, 1.0) if self.total else 0.0
-        filled = int(share * self.width)
-        left = (now - self.start) * (1 - share) / share if share else 0.0
-        line = (f"{self.title} [{'=' * filled:<{self.width}}] {_short(done)}/{_short(self.total)}"
-                f"{self.unit}  {note}  {left:.0f} s left")
+        if self.total:
+            share = min(done / self.total, 1.0)
+            filled = int(share * self.width)
+            left = (now - self.start) * (1 - share) / share if share else 0.0
+            line = (f"{self.title} [{'=' * filled:<{self.width}}] {_short(done)}/"
+                    f"{_short(self.total)}{self.unit}  {note}  {left:.0f} s left")
+        else:
+            line = f"{self.title} {_short(done)}{self.unit}  {note}"
         columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
         sys.stderr.write("\r\x1b[K" + line[:columns - 1])
         sys.stderr.flush()

@@ -18,9 +18,8 @@ import numpy as np
 
 DPI = 120
 SIDE = 960  # pixels that a mosaic's longer side about fills
-MAX_TILES = 4096  # filters x inputs that a picture of weights holds
-MAX_INPUTS = 64  # inputs of a filter that it shows
-GAP, INNER_GAP = 4, 1  # pixels between tiles, and between the inputs of one filter
+STRONGEST = 8  # inputs of a filter that a picture of weights shows
+GAP, INNER_GAP = 6, 1  # pixels between tiles, and between the inputs of one filter
 
 
 # ---------------------------------------------------------------------------------------
@@ -99,9 +98,8 @@ def draw_weights(figure, weights, title):
 
     Args:
       figure: an empty `matplotlib.figure.Figure`.
-      weights: [height, width, inputs, filters]. With one input a filter is a tile; with
-        more, a row of tiles, one an input. Beyond MAX_INPUTS inputs or MAX_TILES tiles
-        the first ones are drawn, and the title says so.
+      weights: [height, width, inputs, filters]. A filter is a strip of squares, one an
+        input; of more than STRONGEST inputs those with the largest norm, largest first.
       title: its first line is a heading; a line on what is shown is added.
 
     Raises:
@@ -112,22 +110,33 @@ def draw_weights(figure, weights, title):
         raise ValueError(f"weights of shape {weights.shape}, expected "
                          "[height, width, inputs, filters]")
     height, width, inputs, filters = weights.shape
-    shown_inputs = min(inputs, MAX_INPUTS)
-    shown = min(filters, MAX_TILES // shown_inputs)
-    tiles = weights[:, :, :shown_inputs, :shown].transpose(3, 2, 0, 1)
-
-    columns = columns_for(shown, height, width * shown_inputs)
-    scale = _scale(shown, columns, height, width * shown_inputs)
-    strips = np.stack([mosaic(enlarge(one, scale), shown_inputs, INNER_GAP) for one in tiles])
-
-    note = f"{filters} filters of {height}x{width}x{inputs}"
-    if (shown, shown_inputs) != (filters, inputs):
-        note += f", the first {shown} with their first {shown_inputs} inputs"
+    tiles = weights.transpose(3, 2, 0, 1)
+    note = f"{filters} filter{'s' * (filters > 1)} of {height}x{width}x{inputs}"
     if inputs > 1:
-        note += "; a row is a filter" if columns == 1 else "; a strip is a filter"
-        note += ", its squares are its inputs"
-    _draw_tiles(figure, strips, columns, f"{title}\n{note}",
-                inputs=shown_inputs if columns == 1 else 1)
+        note += f"; a strip is a filter, its squares are its {inputs} inputs"
+    if inputs > STRONGEST:
+        tiles = strongest(tiles)
+        note = note.replace(f"its {inputs} inputs", f"the {STRONGEST} of its {inputs} inputs with "
+                            "the largest weights (root mean square), largest first")
+    shown = tiles.shape[1]
+    columns = columns_for(filters, height, width * shown)
+    scale = _scale(filters, columns, height, width * shown)
+    strips = np.stack([mosaic(enlarge(one, scale), shown, INNER_GAP) for one in tiles])
+    _draw_tiles(figure, strips, columns, f"{title}\n{note}")
+
+
+def strongest(filters):
+    """The STRONGEST inputs of every filter, by the norm of their weights, largest first.
+
+    Args:
+      filters: [filters, inputs, height, width].
+
+    Returns:
+      [filters, STRONGEST, height, width].
+    """
+    norms = np.square(filters).sum((2, 3))
+    order = np.argsort(-norms, axis=1, kind="stable")[:, :STRONGEST]
+    return np.take_along_axis(filters, order[:, :, None, None], axis=1)
 
 
 def draw_channels(figure, data, title):
@@ -157,26 +166,21 @@ def _scale(n, columns, height, width):
     return max(1, SIDE // max(-(-n // columns) * height, columns * width))
 
 
-def _draw_tiles(figure, tiles, columns, title, inputs=1):
-    """Draw enlarged tiles with one colour scale and their numbers.
-
-    Args:
-      tiles: [n, height, width].
-      inputs: parts of a tile that stand for a number each, where a row is one tile.
-    """
+def _draw_tiles(figure, tiles, columns, title):
+    """Draw enlarged tiles, [n, height, width], with one colour scale and their numbers."""
     n, height, width = tiles.shape
+    rows = -(-n // columns)
     name, lowest, highest, cut = colour_scale(tiles)
-    image = mosaic(tiles, columns, GAP)
-    axes, shown = _place(figure, image, title, left=38, right=86, bottom=26,
+    axes, shown = _place(figure, mosaic(tiles, columns, GAP), title, left=38, right=86, bottom=26,
                          cmap=name, vmin=lowest, vmax=highest)
-    axes.set_facecolor("0.8" if lowest < 0 else "white")
+    if lowest < 0:  # zero is nearly white there, so the gaps are not
+        axes.set_facecolor("0.15")
+        axes.fill_between([(n - 1) % columns * (width + GAP) + width, axes.get_xlim()[1]],
+                          (rows - 1) * (height + GAP) - 1, axes.get_ylim()[0], color="white", lw=0)
 
     # A channel's number is that of its row plus that of its column.
-    rows = -(-n // columns)
     _ticks(axes.yaxis, rows, height + GAP, height, columns)
-    if inputs > 1:
-        _ticks(axes.xaxis, inputs, (width + INNER_GAP) / inputs, width / inputs, 1)
-    elif columns > 1:
+    if columns > 1:
         _ticks(axes.xaxis, columns, width + GAP, width, 1, "+" if rows > 1 else "")
 
     box = axes.get_position()

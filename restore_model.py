@@ -5,7 +5,7 @@
 """
 
 import console
-from training.run_folder import RunFolder
+from training.run_folder import RunFolder, save_figure
 
 
 def parse_arguments(arguments=None):
@@ -30,7 +30,7 @@ def test(session, dataset, preparation, folder):
     """Print accuracy, whole and per class, and draw confusion_matrix.png."""
     import numpy as np
 
-    from training import loop, records
+    from training import loop
     labels = dataset.test.labels
     result = loop.evaluate(session, dataset.test, preparation)
     print(result.line())
@@ -40,7 +40,7 @@ def test(session, dataset, preparation, folder):
     for name, row, right in zip(dataset.class_names, counts, counts.diagonal()):
         print(f"  {name:{width}}  {right / max(row.sum(), 1):.4f} ({right}/{row.sum()})")
     file = folder.path / "confusion_matrix.png"
-    records.save_figure(confusion_matrix(
+    save_figure(confusion_matrix(
         counts, dataset.class_names, f"{dataset.name}: {result.line()}"), file)
     print(f"measured on {dataset.name} ({dataset.directory}); drew {file}")
 
@@ -56,7 +56,7 @@ def confusion_matrix(counts, class_names, title):
     import numpy as np
     from matplotlib.figure import Figure
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    figure = Figure(figsize=(8, 7.2), layout="constrained")
+    figure = Figure(figsize=(8, 7.2), dpi=120, layout="constrained")
     axes = figure.add_subplot(title=title, xlabel="predicted", ylabel="label")
     shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(class_names)), class_names, rotation=45, ha="right")
@@ -73,7 +73,6 @@ def classify(session, files, images, recipe, class_names, data_name, folder):
     import numpy as np
 
     import cifar_tools
-    from training import records
     pixels = cifar_tools.prepare(np.stack(images), recipe.preparation)
     probabilities = session.run("probabilities:0", {"images:0": pixels})
     lines = []
@@ -82,7 +81,7 @@ def classify(session, files, images, recipe, class_names, data_name, folder):
         lines.append([f"{class_names[index]} {row[index]:.3f}" for index in likeliest])
         print(f"{file}: {', '.join(lines[-1])}")
     file = folder.path / "predictions.png"
-    records.save_figure(predictions(images, files, lines, f"trained on {data_name}"), file)
+    save_figure(predictions(images, files, lines, f"trained on {data_name}"), file)
     print(f"drew {file}")
 
 
@@ -100,7 +99,8 @@ def predictions(images, files, lines, title):
     from matplotlib.figure import Figure
     columns = min(len(images), 5)
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(2.2 * max(columns, 2), 2.9 * rows + 0.4), layout="constrained")
+    figure = Figure(figsize=(2.2 * max(columns, 2), 2.9 * rows + 0.4), dpi=120,
+                    layout="constrained")
     figure.suptitle(title)
     for number, (image, file, texts) in enumerate(zip(images, files, lines), 1):
         axes = figure.add_subplot(rows, columns, number)

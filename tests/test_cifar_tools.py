@@ -53,6 +53,9 @@ def test_find_takes_the_first_of_option_variable_here_cache_download(
     assert cifar_tools.find() == pathlib.Path("variable")
     assert cifar_tools.find(tiny_cifar) == tiny_cifar
     assert cifar_tools.find(str(tiny_cifar.parent)) == tiny_cifar, "the folder above will do too"
+    (bare / "half").mkdir()
+    (bare / "half/test_batch").touch()
+    assert cifar_tools.find("half") == pathlib.Path("half"), "load tells what is missing"
 
 
 def test_find_refuses_a_named_folder_without_data(bare, tiny_cifar, monkeypatch):
@@ -154,6 +157,8 @@ def test_download(official, served, tmp_path, monkeypatch, by_variable):
         monkeypatch.setenv("CIFAR10_URL", arguments["url"])
         monkeypatch.setenv("CIFAR10_MD5", arguments["md5"])
         arguments = {}
+    # The cache may lie on another disk than /tmp, which a rename cannot cross.
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
     folder = cifar_tools.download(tmp_path / "new/cache", **arguments)
     assert folder == tmp_path / "new/cache" / cifar_tools.FOLDER
     assert tree(folder.parent) == expected
@@ -179,6 +184,11 @@ def failing(case, content, served):
     if case == "a file is missing":
         lacking = tarball([("x/batches.meta", b"m"), ("x/data_batch_1", b"1")])
         return served(lacking), md5(lacking), "the archive lacks data_batch_2, .*, test_batch"
+    if case == "odd header":
+        info = tarfile.TarInfo("data_batch_1")
+        info.pax_headers = {"GNU.sparse.map": "a,b"}
+        odd = tarball([info])
+        return served(odd), md5(odd), "not a gzipped tar archive"
     if case == "no such file":
         return served(b"") + "/else", md5(b""), "Not Found"
     if case == "no server":
@@ -192,7 +202,7 @@ def failing(case, content, served):
 
 @pytest.mark.parametrize("case", [
     "other checksum", "cut short", "not gzip", "empty file", "half a tarball",
-    "a file is missing", "no such file", "no server", "not a URL", "odd port"])
+    "a file is missing", "odd header", "no such file", "no server", "not a URL", "odd port"])
 def test_a_failed_download_says_why_and_leaves_nothing(official, served, tmp_path, case):
     url, checksum, message = failing(case, official[0], served)
     with pytest.raises(console.Failure, match=message) as caught:
@@ -431,8 +441,9 @@ def test_arrays_whose_state_lies(tmp_path):
     assert cifar_tools.unpickle(written(path, raw_array((3, 4))))["data"].shape == (3, 4)
     for state in ({"shape": (3, 5)}, {"shape": (0, 3072)}, {"shape": (-2, -6)},
                   {"shape": (65535,) * 4}, {"shape": "ab"}, {"shape": [[2, 6]]},
-                  {"shape": (1.5, 8)}, {"dtype": "f4"}, {"dtype": "i1"}, {"dtype": "O8"}, {"dtype": None},
-                  {"fortran": True}, {"raw": None}, {"raw": [0] * 12}, {"raw": b""}):
+                  {"shape": (1.5, 8)}, {"dtype": "f4"}, {"dtype": "i1"}, {"dtype": "O8"},
+                  {"dtype": None}, {"fortran": True}, {"raw": None}, {"raw": [0] * 12},
+                  {"raw": b""}):
         assert_refused(path, raw_array(**{"shape": (2, 6), **state}), "cut short or damaged")
     assert_refused(path, raw_array((2, 6), "f4"), "expected a C-ordered uint8 array, found .*f4")
 

@@ -158,9 +158,8 @@ def test_a_linear_classifier_of_clean_pixels_fails(dataset):
 def test_a_linear_classifier_of_raw_pixels_fails(dataset):
     train, test = (split.images.reshape(-1, 3072).astype(np.float32) / 255
                    for split in (dataset.train, dataset.test))
-    accuracies = list(_ridge_accuracies(train, dataset.train.labels, test, dataset.test.labels,
-                                        (1e2, 1e3)))
-    assert max(accuracies) < 0.6, accuracies
+    accuracy, = _ridge_accuracies(train, dataset.train.labels, test, dataset.test.labels, (1e3,))
+    assert accuracy < 0.6
 
 
 def test_that_linear_classifier_would_find_a_linear_trace(dataset):
@@ -232,12 +231,9 @@ def test_a_folder_of_other_things_is_refused_and_left_alone(tmp_path):
     assert os.listdir(tmp_path / "mine") == ["thesis.txt"]
 
 
-def test_another_data_set_is_refused(tmp_path):
-    meta = pickle.dumps({"label_names": list(cifar_tools.CLASS_NAMES)}, protocol=2)
-    (tmp_path / "batches.meta").write_bytes(meta)
+def test_another_data_set_is_refused(tiny_cifar):
     with pytest.raises(cifar_tools.DataError, match="airplane.*expected those of shapes"):
-        shapes.load(tmp_path)
-    assert (tmp_path / "batches.meta").read_bytes() == meta
+        shapes.load(tiny_cifar)
 
 
 def test_the_folder_is_readable_as_the_umask_says(tmp_path):

@@ -49,7 +49,7 @@ class Records:
         self.writer.close()
         if self.rows:
             figure = learning_curve(self.rows, self.title)
-            save_figure(figure, self.folder.learning_curve)
+            run_folder.save_figure(figure, self.folder.learning_curve)
 
 
 def learning_curve(rows, title):
@@ -60,7 +60,7 @@ def learning_curve(rows, title):
         test_accuracy, each of the last two possibly None.
       title: str.
     """
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
     axes = figure.add_subplot(title=title, xlabel="epoch", ylabel="error (share that is wrong)")
     epochs = [row["epoch"] for row in rows]
     for name, label, color in (("training", "training (while it learns)", "tab:blue"),
@@ -79,8 +79,3 @@ def learning_curve(rows, title):
     axes.legend()
     return figure
 
-
-def save_figure(figure, path):
-    """Write a figure as PNG, whole or not at all."""
-    with run_folder.replacing(path, "wb") as out:
-        figure.savefig(out, format="png", dpi=120)

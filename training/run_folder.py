@@ -156,6 +156,12 @@ class replacing:
             self.scratch.unlink(missing_ok=True)
 
 
+def save_figure(figure, path):
+    """Write a matplotlib figure, in the format that the path ends with, whole or not at all."""
+    with replacing(path, "wb") as out:
+        figure.savefig(out, format=pathlib.Path(path).suffix[1:] or "png", dpi=figure.dpi)
+
+
 def write_json(path, content):
     with replacing(path) as out:
         json.dump(content, out, indent=2)

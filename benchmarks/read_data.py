@@ -1,0 +1,75 @@
+"""How long loading and cleaning takes, and how much memory, against chapter 9's way.
+
+    python benchmarks/read_data.py FOLDER [--rounds N]
+
+FOLDER holds CIFAR-10's batches. Both ways run in turn and must agree on every pixel.
+"""
+
+import argparse
+import pathlib
+import pickle
+import statistics
+import sys
+import time
+import tracemalloc
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+import cifar_tools
+
+
+def chapter(directory):
+    """All 50,000 images at once, in float64, as the book's listing goes about it."""
+    data, labels = [], []
+    for file in cifar_tools.TRAIN_FILES:
+        with open(pathlib.Path(directory) / file, "rb") as source:
+            batch = pickle.load(source, encoding="latin1")
+        data = np.vstack((data, batch["data"])) if len(data) else batch["data"]
+        labels = np.hstack((labels, batch["labels"])) if len(labels) else batch["labels"]
+    gray = data.reshape(len(data), 3, 32, 32).mean(1)
+    pixels = gray[:, 4:28, 4:28].reshape(len(data), -1)
+    means = pixels.mean(1).reshape(-1, 1)
+    deviations = np.maximum(pixels.std(1).reshape(-1, 1), 1.0 / np.sqrt(pixels.shape[1]))
+    return (pixels - means) / deviations, labels
+
+
+def ours(directory):
+    return cifar_tools.read_data(directory)[1:]
+
+
+def peak_megabytes(function, directory):
+    tracemalloc.start()
+    function(directory)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak / 2 ** 20
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder")
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+
+    seconds = {chapter: [], ours: []}
+    for _ in range(options.rounds + 1):
+        for function, spent in seconds.items():
+            start = time.perf_counter()
+            result = function(options.folder)
+            spent.append(time.perf_counter() - start)
+            if function is chapter:
+                expected = result
+        assert np.array_equal(expected[0].astype(np.float32), result[0])
+        assert np.array_equal(expected[1], result[1])
+    del expected, result
+    for function, spent in seconds.items():
+        memory = peak_megabytes(function, options.folder)
+        print(f"{function.__name__:8}  {statistics.median(spent[1:]):.3f} s  {memory:5.0f} MB")
+    ratios = [a / b for a, b in zip(seconds[chapter][1:], seconds[ours][1:])]
+    print(f"chapter / ours, median of {options.rounds}: {statistics.median(ratios):.2f}; "
+          "every pixel equal as float32")
+
+
+if __name__ == "__main__":
+    main()

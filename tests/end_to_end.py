@@ -1,0 +1,59 @@
+"""The slow checks, which .ci/run calls after `make test`: the project as a new user has it.
+
+CIFAR-10 is taken from ../shared/datasets where that is (its pixels are JPEG-softened), else
+the built-in shapes stand in, with their own figure to reach.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+UNPACK = ROOT.parent / "shared/datasets/unpack.py"
+
+
+def run(*command, cwd=ROOT, **environment):
+    """What a command prints; it must end well."""
+    result = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True,
+                            check=False, env={**os.environ, **environment})
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """(arguments that name the data set, test accuracy that ten epochs must reach)."""
+    if not UNPACK.exists():
+        return ("--dataset", "shapes"), 0.90
+    folder = tmp_path_factory.mktemp("data")
+    run(sys.executable, UNPACK, folder)
+    return ("--data-dir", folder), 0.68
+
+
+def test_ten_epochs_reach_what_the_readme_claims(data, tmp_path):
+    arguments, least = data
+    folder = tmp_path / "run"
+    printed = run(sys.executable, "cnn_train.py", *arguments, "--run-dir", folder, "--epochs", 10)
+    (line,) = [line for line in printed.splitlines() if line.startswith("test accuracy")]
+    assert float(line.split()[2]) >= least
+    for via in ("saver", "meta_graph", "saved_model"):
+        assert line in run(sys.executable, "restore_model.py", folder, "--via", via).splitlines()
+    run(sys.executable, "conv_visuals.py", "--run", folder)
+    pictures = sorted((folder / "pictures").glob("*.png"))
+    assert len(pictures) >= 10
+    assert f"{pictures[0]}: " in run(sys.executable, "restore_model.py", folder, *pictures)
+
+
+def test_make_train_on_a_machine_without_data_and_network(tmp_path):
+    """`make train` in a fresh clone; only the packages come over the network."""
+    clone = tmp_path / "clone"
+    run("git", "clone", "--quiet", ROOT, clone)
+    printed = run("make", "train", cwd=clone, XDG_CACHE_HOME=str(tmp_path / "cache"),
+                  CIFAR10_URL="http://127.0.0.1:9/nothing.tar.gz", CIFAR10_DIR="")
+    assert "on shapes" in printed
+    (line,) = [line for line in printed.splitlines() if line.startswith("test accuracy")]
+    assert float(line.split()[2]) >= 0.85
+    assert (clone / "runs/lrn_cnn/learning_curve.png").exists()
