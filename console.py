@@ -148,7 +148,7 @@ def quiet_stderr():
 
 @contextlib.contextmanager
 def quiet_tensorflow():
-    """Import TensorFlow and look for GPUs, without the noise; gives `tensorflow.compat.v1`.
+    """Import TensorFlow and start it, without the noise; gives `tensorflow.compat.v1`.
 
         with console.quiet_tensorflow() as tf:
             import cnn_graph
@@ -156,6 +156,10 @@ def quiet_tensorflow():
     with quiet_stderr():
         import tensorflow.compat.v1 as tf
         tf.config.list_physical_devices()
+        # The first session has something to say too; this one leaves the GPUs alone.
+        with tf.Graph().as_default(), tf.Session(
+                config=tf.ConfigProto(device_count={"GPU": 0})) as session:
+            session.run(tf.constant(0))
         if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3":
             tf.logging.set_verbosity(tf.logging.ERROR)
         yield tf

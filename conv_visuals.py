@@ -22,15 +22,15 @@ RANDOM_FILTERS = {  # option: (default, lowest, highest, help)
     "filter-size": (5, 1, 24, "their height and width"),
     "seed": (0, 0, 2 ** 31 - 1, "of their weights and biases"),
 }
-WORDS = {"convolution": "convolution and biases", "relu": "ReLU", "max_pool": "max-pool",
-         "lrn": "local response normalization"}
+LAYER_WORDS = {"convolution": "convolution and biases", "relu": "ReLU", "max_pool": "max-pool",
+               "lrn": "local response normalization"}
 
 
 # ---------------------------------------------------------------------------------------
 # What chapter 9's readers know
 
 
-def show_weights(W, filename=None, title="weights"):
+def show_weights(W, filename=None, title="Weights"):
     """Show a convolution's filters, or write the picture to `filename`.
 
     Args:
@@ -45,7 +45,7 @@ def show_weights(W, filename=None, title="weights"):
     _show_or_write(filename, pictures.draw_weights, W, title)
 
 
-def show_conv_results(data, filename=None, title="convolution results"):
+def show_conv_results(data, filename=None, title="Convolution results"):
     """Show what a layer makes of an image, channel by channel, or write it to `filename`.
 
     Args:
@@ -60,7 +60,7 @@ def show_conv_results(data, filename=None, title="convolution results"):
     _show_or_write(filename, pictures.draw_channels, data, title)
 
 
-def show_some_examples(names, data, labels, filename="cifar_examples.png", title="examples"):
+def show_some_examples(names, data, labels, filename="cifar_examples.png", title="Examples"):
     """Write a picture of ten images of every class.
 
     Args:
@@ -70,9 +70,11 @@ def show_some_examples(names, data, labels, filename="cifar_examples.png", title
       filename: where to; None shows a window.
       title: heading of the picture, further lines are remarks.
     """
+    import numpy as np
+
     import pictures
-    _show_or_write(filename, pictures.draw_examples, names, data.reshape(-1, 24, 24, 1), labels,
-                   title)
+    images = np.asarray(data, np.float32).reshape(-1, 24, 24, 1)
+    _show_or_write(filename, pictures.draw_examples, names, images, labels, title)
 
 
 def _show_or_write(filename, draw, *what):
@@ -105,9 +107,9 @@ def parse_arguments(arguments=None):
     parser.add_argument("--out", metavar="DIR",
                         help="where the pictures go (default: pictures, or RUN/pictures)")
     image = parser.add_mutually_exclusive_group()
-    image.add_argument("--image-index", metavar="N", type=int, default=IMAGE_INDEX,
+    image.add_argument("--image-index", metavar="N", type=int,
                        help="which training image, with --run which test image, counted from 0 "
-                       "(default: %(default)s)")
+                       f"(default: {IMAGE_INDEX})")
     image.add_argument("--image", metavar="FILE", help="a picture of your own, PNG or JPEG")
     group = parser.add_argument_group("random filters, without --run")
     for name, (default, _, _, words) in RANDOM_FILTERS.items():
@@ -129,22 +131,12 @@ def parse_arguments(arguments=None):
     return options
 
 
-def load_data(data_dir, description=None):
-    """The data set to look at.
-
-    Args:
-      data_dir: folder of its files, None for where it was or the usual places.
-      description: what recipe.json tells of a run's data set; None for CIFAR-10 or, where
-        that cannot be had, the drawn shapes.
-    """
+def load_data(data_dir):
+    """CIFAR-10, or, where it cannot be had and nobody said where it is, the drawn shapes."""
     import datasets
-    if description:
-        if data_dir is None and pathlib.Path(description["directory"]).exists():
-            data_dir = description["directory"]
-        return datasets.load(description["name"], data_dir)
     try:
         return datasets.load("cifar10", data_dir)
-    except console.Failure as failure:  # only when nobody said where it is
+    except console.Failure as failure:
         print(f"conv_visuals.py: {failure}; taking the data set shapes instead", file=sys.stderr)
         return datasets.load("shapes")
 
@@ -160,7 +152,7 @@ def choose_image(options, dataset):
         image = cifar_tools.read_image(options.image, dataset.train.images.shape[1:])
         return image, f"picture {pathlib.Path(options.image).name}"
     name, split = ("test", dataset.test) if options.run else ("training", dataset.train)
-    number = options.image_index
+    number = IMAGE_INDEX if options.image_index is None else options.image_index
     if not 0 <= number < len(split.labels):
         raise console.UserError(f"--image-index {number}, expected 0 to {len(split.labels) - 1}: "
                                 f"{dataset.name} has {len(split.labels)} {name} images")
@@ -178,11 +170,12 @@ def random_layers(pixels, filters, size, seed):
       seed: decides their weights and biases.
 
     Returns:
-      A list of (file name, function that draws, array, heading).
+      A list of (file name, function of `pictures` that draws, array, heading).
     """
+    import pictures
     with console.quiet_tensorflow() as tf:
-        from training.loop import session_config
-    with tf.Graph().as_default():
+        from training.loop import explained, session_config
+    with tf.Graph().as_default(), explained():
         tf.set_random_seed(seed)
         x = tf.placeholder(tf.float32, pixels.shape)
         W = tf.Variable(tf.random_normal([size, size, pixels.shape[-1], filters]))
@@ -193,13 +186,14 @@ def random_layers(pixels, filters, size, seed):
                                  padding="SAME")
         with tf.Session(config=session_config("auto")) as session:
             session.run(tf.global_variables_initializer())
-            weights, *results = session.run([W, conv, conv_out, maxpool], {x: pixels})
+            weights, convolved, rectified, pooled = session.run([W, conv, conv_out, maxpool],
+                                                                {x: pixels})
     return [
-        ("step0_weights.png", show_weights, weights,
+        ("step0_weights.png", pictures.draw_weights, weights,
          f"Step 0: random weights, N(0, 1), seed {seed}"),
-        ("step1_convs.png", show_conv_results, results[0], "Step 1: convolved with the image"),
-        ("step2_conv_outs.png", show_conv_results, results[1], "Step 2: after bias and ReLU"),
-        ("step3_maxpool.png", show_conv_results, results[2], "Step 3: after max-pool 2"),
+        ("step1_convs.png", pictures.draw_channels, convolved, "Step 1: convolved with the image"),
+        ("step2_conv_outs.png", pictures.draw_channels, rectified, "Step 2: after bias and ReLU"),
+        ("step3_maxpool.png", pictures.draw_channels, pooled, "Step 3: after max-pool 2"),
     ]
 
 
@@ -212,9 +206,10 @@ def trained_layers(folder, checkpoint, pixels):
       pixels: float32 [1, height, width, channels].
 
     Returns:
-      (layers, probabilities, step): a list of (file name, function that draws, array,
-      heading); float32 [classes]; the checkpoint's training step.
+      (layers, probabilities, step): a list of (file name, function of `pictures` that
+      draws, array, heading); float32 [classes]; the checkpoint's training step.
     """
+    import pictures
     with console.quiet_tensorflow() as tf:
         from networks.layers import ACTIVATIONS
         from training import restore
@@ -225,13 +220,13 @@ def trained_layers(folder, checkpoint, pixels):
             [filters, activations, "probabilities:0", "global_step:0"], {"images:0": pixels})
     print(f"restored {path}, global step {step}")
     layers = []
-    for show, things, values in ((show_weights, filters, weights),
-                                 (show_conv_results, activations, results)):
+    for draw, things, values in ((pictures.draw_weights, filters, weights),
+                                 (pictures.draw_channels, activations, results)):
         for thing, value in zip(things, values):
             # conv1/lrn/lrn is conv1's lrn.
             *scope, kind = [part for part, _ in itertools.groupby(thing.op.name.split("/"))]
-            layers.append(("_".join([*scope, kind]) + ".png", show, value,
-                           ": ".join(["/".join(scope), WORDS.get(kind, kind)])))
+            layers.append(("_".join([*scope, kind]) + ".png", draw, value,
+                           ": ".join(["/".join(scope), LAYER_WORDS.get(kind, kind)])))
     return layers, probabilities[0], step
 
 
@@ -242,7 +237,9 @@ def main():
     out = pathlib.Path(options.out or (folder.path / "pictures" if folder else "pictures"))
     if out.exists() and not out.is_dir():
         raise console.UserError(f"--out {out}: is not a folder")
-    dataset = load_data(options.data_dir, description)
+    import datasets
+    dataset = (datasets.load_again(description, options.data_dir) if folder
+               else load_data(options.data_dir))
     image, image_words = choose_image(options, dataset)
 
     import cifar_tools
@@ -256,20 +253,19 @@ def main():
         about = f"data set {dataset.name}; {image_words}"
 
     import pictures
-    out.mkdir(parents=True, exist_ok=True)
-
-    def draw(file, draw, *what):
-        _show_or_write(out / file, draw, *what)
-        print(f"drew {out / file}")
-
-    draw("cifar_examples.png", pictures.draw_examples, dataset.class_names, dataset.train.images,
-         dataset.train.labels, f"Training images\ndata set {dataset.name}, {dataset.directory}")
-    draw("input_image.png", pictures.draw_input, image, pixels[0], f"The image\n{about}")
+    drawings = [
+        ("cifar_examples.png", pictures.draw_examples, dataset.class_names, dataset.train.images,
+         dataset.train.labels, f"Training images\ndata set {dataset.name}"),
+        ("input_image.png", pictures.draw_input, image, pixels[0], f"The input image\n{about}")]
     if folder:
-        draw("probabilities.png", pictures.draw_probabilities, image, dataset.class_names,
-             probabilities, f"What the network takes the image for\n{about}")
-    for file, show, value, heading in layers:
-        show(value, out / file, f"{heading}\n{about}")
+        drawings.append(
+            ("probabilities.png", pictures.draw_probabilities, image, dataset.class_names,
+             probabilities, f"What the network takes the image for\n{about}"))
+    drawings += [(file, draw, value, f"{heading}\n{about}")
+                 for file, draw, value, heading in layers]
+    out.mkdir(parents=True, exist_ok=True)
+    for file, draw, *what in drawings:
+        _show_or_write(out / file, draw, *what)
         print(f"drew {out / file}")
 
 

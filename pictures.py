@@ -13,13 +13,15 @@ a square of the same size.
 """
 
 import math
+import textwrap
 
 import numpy as np
+from matplotlib.patches import Rectangle
 
 DPI = 120
 SIDE = 960  # pixels that a mosaic's longer side about fills
 STRONGEST = 8  # inputs of a filter that a picture of weights shows
-GAP, INNER_GAP = 6, 1  # pixels between tiles, and between the inputs of one filter
+INNER_GAP = 1  # pixels between the inputs of one filter
 
 
 # ---------------------------------------------------------------------------------------
@@ -54,9 +56,14 @@ def columns_for(n, height, width):
     ideal = math.sqrt(1.2 * n * height / width)
 
     def cost(columns):
-        return -n % columns / n + 0.3 * abs(math.log(columns / ideal))
+        return -n % columns / n + 0.4 * math.log(columns / ideal) ** 2
 
     return min(range(1, n + 1), key=cost)
+
+
+def gap_for(height, width):
+    """Pixels between tiles of a size, always more than INNER_GAP."""
+    return min(max(min(height, width) // 10, 2), 6)
 
 
 def enlarge(tiles, pixels):
@@ -113,11 +120,10 @@ def draw_weights(figure, weights, title):
     tiles = weights.transpose(3, 2, 0, 1)
     note = f"{filters} filter{'s' * (filters > 1)} of {height}x{width}x{inputs}"
     if inputs > 1:
-        note += f"; a strip is a filter, its squares are its {inputs} inputs"
+        note += "; each strip is a filter, each square of it an input"
     if inputs > STRONGEST:
         tiles = strongest(tiles)
-        note = note.replace(f"its {inputs} inputs", f"the {STRONGEST} of its {inputs} inputs with "
-                            "the largest weights (root mean square), largest first")
+        note += f": the {STRONGEST} of {inputs} inputs with the largest weights, largest first"
     shown = tiles.shape[1]
     columns = columns_for(filters, height, width * shown)
     scale = _scale(filters, columns, height, width * shown)
@@ -170,18 +176,19 @@ def _draw_tiles(figure, tiles, columns, title):
     """Draw enlarged tiles, [n, height, width], with one colour scale and their numbers."""
     n, height, width = tiles.shape
     rows = -(-n // columns)
+    gap = gap_for(height, width)
     name, lowest, highest, cut = colour_scale(tiles)
-    axes, shown = _place(figure, mosaic(tiles, columns, GAP), title, left=38, right=86, bottom=26,
+    axes, shown = _place(figure, mosaic(tiles, columns, gap), title, left=38, right=86, bottom=26,
                          cmap=name, vmin=lowest, vmax=highest)
     if lowest < 0:  # zero is nearly white there, so the gaps are not
         axes.set_facecolor("0.15")
-        axes.fill_between([(n - 1) % columns * (width + GAP) + width, axes.get_xlim()[1]],
-                          (rows - 1) * (height + GAP) - 1, axes.get_ylim()[0], color="white", lw=0)
+        end, top = (n - 1) % columns * (width + gap) + width, (rows - 1) * (height + gap) - gap
+        axes.fill_between([end, axes.get_xlim()[1]], top, axes.get_ylim()[0], color="white", lw=0)
 
     # A channel's number is that of its row plus that of its column.
-    _ticks(axes.yaxis, rows, height + GAP, height, columns)
+    _ticks(axes.yaxis, rows, height + gap, height, columns)
     if columns > 1:
-        _ticks(axes.xaxis, columns, width + GAP, width, 1, "+" if rows > 1 else "")
+        _ticks(axes.xaxis, columns, width + gap, width, 1, "+" if rows > 1 else "")
 
     box = axes.get_position()
     pixel = 1 / (figure.get_figwidth() * DPI)
@@ -209,9 +216,10 @@ def _place(figure, image, title, left, right, bottom, **options):
       (axes, what `imshow` returns).
     """
     height, width = image.shape[:2]
-    heading, *notes = title.split("\n")
+    full_width = max(left + width + right, 720)
+    heading, notes = _lines(title, full_width - left)
     top = 40 + 17 * len(notes)
-    full_width, full_height = max(left + width + right, 720), top + height + bottom
+    full_height = top + height + bottom
     figure.set_dpi(DPI)
     figure.set_size_inches(full_width / DPI, full_height / DPI)
     axes = figure.add_axes([left / full_width, bottom / full_height,
@@ -228,6 +236,12 @@ def _place(figure, image, title, left, right, bottom, **options):
     return axes, shown
 
 
+def _lines(title, width):
+    """(heading, further lines that fit into `width` pixels)."""
+    heading, *notes = title.split("\n")
+    return heading, [line for note in notes for line in textwrap.wrap(note, int(width / 8.2))]
+
+
 # ---------------------------------------------------------------------------------------
 # Images and what they are
 
@@ -240,7 +254,7 @@ def draw_examples(figure, class_names, images, labels, title, per_class=10):
       class_names: list of str.
       images: uint8 or standardized float [N, height, width, 1 or 3].
       labels: int [N].
-      title: its first line is a heading.
+      title: its first line is a heading; a line on what is shown is added.
     """
     labels = np.asarray(labels)
     chosen = [np.flatnonzero(labels == label)[:per_class] for label in range(len(class_names))]
@@ -251,9 +265,12 @@ def draw_examples(figure, class_names, images, labels, title, per_class=10):
         row[:len(numbers)] = visible(images[numbers])
     tiles = tiles.reshape(-1, height, width, *colours)
     tiles = enlarge(tiles, _scale(len(tiles), per_class, height, width))
-    axes, _ = _place(figure, mosaic(tiles, per_class, GAP, fill=1.0), title,
-                     left=92, right=14, bottom=14, cmap="gray", vmin=0, vmax=1)
-    _ticks(axes.yaxis, len(class_names), tiles.shape[1] + GAP, tiles.shape[1], 1)
+    note = f"{height}x{width} pixels, the first {per_class} of every class"
+    gap = gap_for(*tiles.shape[1:3])
+    axes, _ = _place(figure, mosaic(tiles, per_class, gap, fill=1.0), f"{title}\n{note}",
+                     left=16 + 8 * max(map(len, class_names)), right=14, bottom=14,
+                     cmap="gray", vmin=0, vmax=1)
+    _ticks(axes.yaxis, len(class_names), tiles.shape[1] + gap, tiles.shape[1], 1)
     axes.set_yticks(axes.get_yticks(), class_names, parse_math=False)
     axes.tick_params(labelsize=9, labelcolor="black")
 
@@ -281,16 +298,21 @@ def draw_input(figure, image, prepared, title):
     Args:
       figure: an empty `matplotlib.figure.Figure`.
       image: uint8 [height, width, 1 or 3].
-      prepared: float [height, width, 1 or 3].
+      prepared: float [height, width, 1 or 3], the whole of the image or the middle of it.
       title: its first line is a heading.
     """
     left, right = _two_axes(figure, title)
     _draw_image(left, image)
     _draw_image(right, prepared)
+    (rows, columns), (height, width) = image.shape[:2], prepared.shape[:2]
+    if (rows, columns) != (height, width):
+        left.add_patch(Rectangle(((columns - width) // 2 - 0.5, (rows - height) // 2 - 0.5),
+                                 width, height, fill=False, edgecolor="white", linewidth=1.5))
     left.set_title(f"as it is, {_size(image)}", fontsize=9)
     right.set_title(f"as the network gets it, {_size(prepared)}", fontsize=9)
-    right.set_xlabel(f"from {prepared.min():.2f} (darkest) to {prepared.max():.2f}; "
-                     f"mean {prepared.mean():.2f}, deviation {prepared.std():.2f}", fontsize=8)
+    mean = round(float(prepared.mean()), 2) + 0.0  # not -0.0
+    right.set_xlabel(f"pixels from {prepared.min():.2f} to {prepared.max():.2f}, "
+                     f"mean {mean:.2f}, deviation {prepared.std():.2f}", fontsize=8)
 
 
 def draw_probabilities(figure, image, class_names, probabilities, title):
@@ -317,8 +339,8 @@ def draw_probabilities(figure, image, class_names, probabilities, title):
 def _two_axes(figure, title):
     figure.set_dpi(DPI)
     figure.set_size_inches(7.5, 4.3)
-    figure.set_layout_engine("constrained")
-    heading, *notes = title.split("\n")
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
+    heading, notes = _lines(title, 7.5 * DPI)
     figure.suptitle(heading, fontsize=11, fontweight="bold", parse_math=False)
     figure.supxlabel("\n".join(notes), fontsize=8.5, color="0.25", parse_math=False)
     return figure.subplots(1, 2)

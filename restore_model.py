@@ -101,25 +101,16 @@ def predictions(images, files, lines, title):
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(2.2 * max(columns, 2), 2.9 * rows + 0.4), dpi=120,
                     layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title)  # file names below are no mathematics, whatever signs they hold
     for number, (image, file, texts) in enumerate(zip(images, files, lines), 1):
         axes = figure.add_subplot(rows, columns, number)
         axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
         name = pathlib.Path(file).name
-        axes.set_title(name if len(name) <= 24 else name[:21] + "...", fontsize=9)
+        axes.set_title(name if len(name) <= 24 else name[:21] + "...", fontsize=9,
+                       parse_math=False)
         axes.set_xlabel("\n".join(texts), fontsize=9)
         axes.set(xticks=[], yticks=[])
     return figure
-
-
-def load_data(data, data_dir):
-    """The data set a run was trained on, from `data_dir`, its old place or the usual ones."""
-    import pathlib
-
-    import datasets
-    if data_dir is None and pathlib.Path(data["directory"]).exists():
-        data_dir = data["directory"]
-    return datasets.load(data["name"], data_dir)
 
 
 def main():
@@ -130,7 +121,8 @@ def main():
         import cifar_tools
         images = [cifar_tools.read_image(file, data["image_shape"]) for file in options.images]
     else:
-        dataset = load_data(data, options.data_dir)
+        import datasets
+        dataset = datasets.load_again(data, options.data_dir)
     with console.quiet_tensorflow():
         from training import restore
     with restore.restored(folder, options.checkpoint, options.via, options.device) as (

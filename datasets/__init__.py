@@ -1,10 +1,27 @@
 """The data sets by name; each comes as a `cifar_tools.Dataset`."""
 
+import pathlib
+
 import cifar_tools
 from datasets import shapes
 
 NAMES = ("cifar10", "shapes")
 HOW_TO_GET = {"cifar10": cifar_tools.HOW_TO_GET, "shapes": "It is made on the spot."}
+
+
+def load_again(description, data_dir=None):
+    """The data set that a run was trained on.
+
+    Args:
+      description: what the run's recipe.json tells of it: its name and directory.
+      data_dir: folder of its files; None looks where it was, then in the usual places.
+
+    Raises:
+      As `load`.
+    """
+    if data_dir is None and pathlib.Path(description["directory"]).exists():
+        data_dir = description["directory"]
+    return load(description["name"], data_dir)
 
 
 def load(name, data_dir=None):

@@ -148,7 +148,7 @@ def test_quick_work_shows_no_progress(terminal):
 
 
 @pytest.mark.parametrize("total, done, shown", [
-    (0, 5, "[                        ] 5/0"), (10, 0, "[                        ] 0/10"),
+    (0, 5, "odd 5 "), (10, 0, "[                        ] 0/10"),
     (10, 25, "[========================] 25/10")])
 def test_progress_of_odd_amounts(terminal, total, done, shown):
     read = terminal(100)

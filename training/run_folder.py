@@ -69,20 +69,11 @@ class RunFolder:
         try:
             recipe = recipes.from_dict(content["recipe"])
             dataset, versions = content["dataset"], content["versions"]
-            if (not isinstance(dataset, dict) or not isinstance(versions, dict)
-                    or not isinstance(dataset["image_shape"], list)
-                    or not all(type(size) is int and 0 < size < 4096
-                               for size in dataset["image_shape"])
-                    or len(dataset["image_shape"]) != 3
-                    or type(dataset["training_images"]) is not int
-                    or dataset["training_images"] < 1
-                    or not isinstance(dataset["class_names"], list)):
-                raise ValueError("the description of the data set is incomplete")
-        except (KeyError, TypeError) as error:
-            raise console.UserError(f"{self.recipe_file}: {error} is missing; not written by "
-                                    "cnn_train.py, or damaged") from error
-        except ValueError as error:
-            raise console.UserError(f"{self.recipe_file}: {error}") from error
+            _check_description(dataset, recipe)
+        except KeyError as error:
+            raise console.UserError(f"{self.recipe_file}: no {error} in it; damaged") from error
+        except (TypeError, ValueError) as error:
+            raise console.UserError(f"{self.recipe_file}: damaged; {error}") from error
         return recipe, dataset, versions
 
     def read_result(self):
@@ -123,6 +114,19 @@ class RunFolder:
             writer = csv.DictWriter(out, rows[0] if rows else [])
             writer.writeheader()
             writer.writerows(rows)
+
+
+def _check_description(dataset, recipe):
+    """Raise ValueError, TypeError or KeyError unless `dataset` describes a data set."""
+    shape, names = dataset["image_shape"], dataset["class_names"]
+    good = (dataset["name"] == recipe.dataset and isinstance(dataset["directory"], str)
+            and isinstance(names, list) and all(isinstance(name, str) for name in names)
+            and 1 < len(names) <= 1000
+            and isinstance(shape, list) and len(shape) == 3
+            and all(type(size) is int and 0 < size <= 4096 for size in shape)
+            and type(dataset["training_images"]) is int and dataset["training_images"] > 0)
+    if not good:
+        raise ValueError("what it tells of the data set makes no sense")
 
 
 def _number(text):
