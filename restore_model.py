@@ -81,7 +81,7 @@ def classify(session, files, images, recipe, class_names, data_name, folder):
         lines.append([f"{class_names[index]} {row[index]:.3f}" for index in likeliest])
         print(f"{file}: {', '.join(lines[-1])}")
     file = folder.path / "predictions.png"
-    save_figure(predictions(images, files, lines, f"trained on {data_name}"), file)
+    save_figure(predictions(images, files, lines, f"{recipe.network} trained on {data_name}"), file)
     print(f"drew {file}")
 
 

@@ -143,8 +143,9 @@ class _Run:
         self.log.add(row)
         told = [f"epoch {row['epoch']:g}/{total_steps / epoch_steps:g}", f"step {self.step}",
                 f"loss {loss:.4f}", f"training accuracy {accuracy:.4f}"]
-        told += [f"{name.replace('_', '-', 1).split('_')[0]} accuracy {row[name]:.4f}"
-                 for name in ("held_out_accuracy", "test_accuracy") if row[name] is not None]
+        told += [f"{words} accuracy {row[name]:.4f}"
+                 for name, words in (("held_out_accuracy", "held-out"), ("test_accuracy", "test"))
+                 if row[name] is not None]
         if self.seconds:
             told += [f"{self.images / self.seconds:,.0f} images/s", f"{self.seconds:.0f} s"]
         print("  ".join(told), flush=True)
