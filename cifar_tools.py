@@ -5,7 +5,6 @@ In the order they are called:
     find            the folder that holds the data set, downloaded if need be
     download        fetch, verify and extract the official tarball
     load            the whole data set as uint8 images and int64 labels
-    augment         random changes of training images
     read_image      a person's own picture as such an image
     prepare         uint8 images -> the float32 pixels a network sees
     training_batch  one batch of a training run, a function of (seed, step)
@@ -38,6 +37,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+import augmentations
 import console
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
@@ -49,10 +49,6 @@ META_FILE = "batches.meta"
 FILES = (META_FILE, *TRAIN_FILES, TEST_FILE)
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer",
                "dog", "frog", "horse", "ship", "truck")
-
-PREPARATIONS = ("gray24",)
-AUGMENTATIONS = ("crop", "flip")
-CROP_SHIFT = 4  # pixels an image may move each way: a 24x24 crop may lie anywhere in 32x32
 
 HOW_TO_GET = (f"To get CIFAR-10, download {URL}, extract it and name the folder {FOLDER} "
               "with --data-dir or in CIFAR10_DIR.")
@@ -75,6 +71,7 @@ class Dataset(NamedTuple):
     class_names: tuple
     train: Split
     test: Split
+    note: str = ""  # what a person should know when reading figures of it
 
 
 # ---------------------------------------------------------------------------------------
@@ -414,11 +411,16 @@ def _standardize(pixels):
     return pixels
 
 
-def _gray24(images):
-    """[n, height, width, channels] -> float64 [n, 576], chapter 9's "clean"."""
-    height, width, channels = images.shape[1:]
-    top, left = (height - 24) // 2, (width - 24) // 2
-    window = images[:, top:top + 24, left:left + 24]
+def _window(images):
+    """The central 24x24 of [n, height, width, channels]."""
+    top, left = (images.shape[1] - 24) // 2, (images.shape[2] - 24) // 2
+    return images[:, top:top + 24, left:left + 24]
+
+
+def _gray24(images, mean):
+    """Chapter 9's "clean": gray, the central 24x24, standardized."""
+    window = _window(images)
+    channels = window.shape[-1]
     gray = window[..., 0].astype(np.float64)
     for channel in range(1, channels):
         gray += window[..., channel]
@@ -426,20 +428,43 @@ def _gray24(images):
     return _standardize(gray.reshape(len(images), 576))
 
 
-def prepare(images, preparation, out=None):
+def _standardized24(images, mean):
+    """The central 24x24 in colour, standardized as a whole (TensorFlow's CIFAR-10 tutorial)."""
+    return _standardize(_window(images).astype(np.float64).reshape(len(images), -1))
+
+
+def _unit(images, mean):
+    """Pixels from 0 to 1."""
+    return images / np.float32(255)
+
+
+def _minus_mean(images, mean):
+    """Pixels from 0 to 255 less the mean training image's."""
+    return images - mean
+
+
+PREPARATIONS = {"gray24": _gray24, "standardized24": _standardized24,
+                "unit": _unit, "minus_mean": _minus_mean}
+
+
+def prepare(images, preparation, mean=None, out=None):
     """The pixels a network sees, the same for training, evaluation and prediction.
 
     Args:
-      images: uint8 (or float, after an augmentation of the colours) [N, height, width, channels].
+      images: uint8 (or float32, once augmented) [N, height, width, channels].
       preparation: 'gray24': mean of the colour planes, central 24x24, minus the image's
-        own mean, divided by max(its standard deviation, 1/sqrt(576)).
+        own mean, divided by max(its standard deviation, 1/sqrt(576)); 'standardized24': the
+        same without making it gray; 'unit': divided by 255; 'minus_mean': less `mean`.
+      mean: float32 [height, width, channels], the mean of the training images; only
+        'minus_mean' needs it.
       out: optional float32 array to write to.
 
     Returns:
-      float32 [N, 24, 24, 1].
+      float32 [N, *prepared_shape(...)].
 
     Raises:
       ValueError: an unknown preparation.
+      DataError: the images are too small for it.
     """
     if preparation not in PREPARATIONS:
         raise ValueError(f"preparation {preparation!r}, expected one of {', '.join(PREPARATIONS)}")
@@ -448,8 +473,28 @@ def prepare(images, preparation, out=None):
         out = np.empty((len(images), *shape), np.float32)
     for start in range(0, len(images), 100):  # 100 images in float64 stay in the cache
         chunk = slice(start, start + 100)
-        out[chunk] = _gray24(images[chunk]).reshape(-1, *shape)
+        out[chunk] = PREPARATIONS[preparation](images[chunk], mean).reshape(-1, *shape)
     return out
+
+
+def mean_image(images):
+    """float32 [height, width, channels]: the mean of uint8 [N, height, width, channels]."""
+    return images.mean(0).astype(np.float32)
+
+
+def prepared_shape(image_shape, preparation):
+    """(height, width, channels) of what `prepare` makes of images of `image_shape`.
+
+    Raises:
+      DataError: the images are too small for it.
+    """
+    height, width, channels = image_shape
+    if not preparation.endswith("24"):
+        return height, width, channels
+    if min(height, width) < 24:
+        raise DataError(f"preparation {preparation} needs images of at least 24x24 pixels, "
+                        f"these are {height}x{width}")
+    return 24, 24, 1 if preparation == "gray24" else channels
 
 
 def read_image(file, image_shape):
@@ -493,45 +538,6 @@ def read_image(file, image_shape):
     return np.asarray(picture, np.uint8).reshape(height, width, channels)
 
 
-def prepared_shape(image_shape, preparation):
-    """(height, width, channels) of what `prepare` makes of images of `image_shape`."""
-    if min(image_shape[:2]) < 24:
-        raise DataError(f"preparation {preparation} needs images of at least 24x24 pixels, "
-                        f"these are {image_shape[0]}x{image_shape[1]}")
-    return 24, 24, 1
-
-
-def augment(images, names, rng):
-    """Training images changed at random, each in its own way; labels still hold.
-
-    Args:
-      images: uint8 [N, height, width, channels].
-      names: which changes, of AUGMENTATIONS. 'crop' moves the picture up to 4 pixels each
-        way (what comes in at the edge is the edge's own pixels mirrored), so that the
-        central 24x24 becomes a random crop of 32x32; 'flip' mirrors half of the images.
-      rng: a `numpy.random.Generator`.
-
-    Returns:
-      A new array of the same shape and dtype; `images` itself without a name.
-
-    Raises:
-      ValueError: an unknown name.
-    """
-    if unknown := set(names) - set(AUGMENTATIONS):
-        raise ValueError(f"augmentation {', '.join(sorted(unknown))}, "
-                         f"expected of {', '.join(AUGMENTATIONS)}")
-    if "crop" in names:
-        height, width = images.shape[1:3]
-        padded = np.pad(images, ((0, 0), (CROP_SHIFT,) * 2, (CROP_SHIFT,) * 2, (0, 0)), "reflect")
-        rows, columns = rng.integers(0, 2 * CROP_SHIFT + 1, (2, len(images)))
-        images = np.stack([image[row:row + height, column:column + width]
-                           for image, row, column in zip(padded, rows, columns)])
-    if "flip" in names:
-        mirrored = rng.random(len(images)) < 0.5
-        images = np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
-    return images
-
-
 # ---------------------------------------------------------------------------------------
 # Batches
 
@@ -541,7 +547,7 @@ def _shuffled(size, seed, epoch):
     return np.random.default_rng((seed, epoch, 0)).permutation(size)
 
 
-def training_batch(split, step, *, batch_size, shuffle, augmentations, preparation, seed):
+def training_batch(split, step, *, batch_size, order, augment, prepare, seed):
     """Batch number `step` of a training run, a function of its arguments alone.
 
     An epoch is one pass over the split in ceil(N / batch_size) batches, the last one
@@ -552,21 +558,25 @@ def training_batch(split, step, *, batch_size, shuffle, augmentations, preparati
       split: `Split` of N images.
       step: 0 for the first batch of the first epoch.
       batch_size: images a batch.
-      shuffle: a fresh permutation each epoch; otherwise the order of the files.
-      augmentations: names for `augment`.
-      preparation: name for `prepare`.
-      seed: of the permutations and the augmentations, not negative.
+      order: 'shuffled', a fresh permutation each epoch; 'in_order', that of the files;
+        'with_replacement', every image of every batch drawn at random.
+      augment: names of `augmentations.AUGMENTATIONS`.
+      prepare: function of images -> float32 pixels, `prepare` with its arguments bound.
+      seed: of the order and the augmentations, not negative.
 
     Returns:
       images float32 [B, height, width, channels], labels int64 [B].
     """
-    epoch, number = divmod(step, steps_per_epoch(len(split.labels), batch_size))
+    size = len(split.labels)
+    epoch, number = divmod(step, steps_per_epoch(size, batch_size))
     chosen = slice(number * batch_size, (number + 1) * batch_size)
-    if shuffle:
-        chosen = _shuffled(len(split.labels), seed, epoch)[chosen]
+    if order == "shuffled":
+        chosen = _shuffled(size, seed, epoch)[chosen]
+    elif order == "with_replacement":
+        chosen = np.random.default_rng((seed, step, 2)).integers(0, size, batch_size)
     rng = np.random.default_rng((seed, step, 1))
-    images = augment(split.images[chosen], augmentations, rng)
-    return prepare(images, preparation), split.labels[chosen]
+    images = augmentations.augment(split.images[chosen], augment, rng)
+    return prepare(images), split.labels[chosen]
 
 
 def steps_per_epoch(size, batch_size):
@@ -574,11 +584,11 @@ def steps_per_epoch(size, batch_size):
     return -(-size // batch_size)
 
 
-def evaluation_batches(split, preparation, batch_size=500):
+def evaluation_batches(split, prepare, batch_size=500):
     """The whole split in order: (images float32 [B, ...], labels int64 [B]) at a time."""
     for start in range(0, len(split.labels), batch_size):
         chosen = slice(start, start + batch_size)
-        yield prepare(split.images[chosen], preparation), split.labels[chosen]
+        yield prepare(split.images[chosen]), split.labels[chosen]
 
 
 def hold_out(split, share):
@@ -613,7 +623,7 @@ def clean(data):
 
 def _clean_into(data, out):
     images = data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    prepare(images, "gray24", out.reshape(-1, 24, 24, 1))
+    prepare(images, "gray24", out=out.reshape(-1, 24, 24, 1))
     return out
 
 

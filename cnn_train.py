@@ -100,7 +100,7 @@ def list_recipes():
 def load_data(recipe, options):
     """(recipe, dataset): the data set, and the recipe with the one that was found.
 
-    CIFAR-10 that nobody insisted on is replaced by the built-in shapes when it is neither
+    A data set that nobody insisted on is replaced by the built-in shapes when it is neither
     here nor to be had; three lines on standard error say so.
     """
     import datasets
@@ -110,9 +110,9 @@ def load_data(recipe, options):
         how = datasets.HOW_TO_GET[recipe.dataset]
         if options.dataset_asked:
             raise console.UserError(f"no data set {recipe.dataset}: {error}. {how}") from error
-        print(f"NO CIFAR-10 HERE: {error}; not in $CIFAR10_DIR, ./cifar-10-batches-py or the "
-              "cache either.\n"
-              "TRAINING ON THE BUILT-IN DATA SET shapes INSTEAD: no figure below is CIFAR-10's.\n"
+        title = datasets.TITLES[recipe.dataset]
+        print(f"NO {title} HERE: {error}; not in the usual folders or the cache either.\n"
+              f"TRAINING ON THE BUILT-IN DATA SET shapes INSTEAD: no figure below is {title}'s.\n"
               f"{how}", file=sys.stderr)
         recipe = dataclasses.replace(recipe, dataset="shapes")
         return recipe, datasets.load("shapes")
@@ -138,6 +138,8 @@ def main():
     description = describe(dataset, recipe)
     if description["training_images"] < 1:
         raise console.UserError(f"--held-out {recipe.held_out} leaves no image to train on")
+    if "hue" in recipe.augment and description["image_shape"][-1] != 3:
+        raise console.UserError(f"--augment hue needs colours, and {dataset.name} has none")
 
     if folder.exists() and not options.overwrite:
         changed = recipes.differences(folder.read_description()[0], recipe)
@@ -153,6 +155,8 @@ def main():
     print(f"recipe {options.recipe} on {dataset.name} ({dataset.directory}): "
           f"{description['training_images']:,} training, {description['held_out_images']:,} "
           f"held-out and {description['test_images']:,} test images", flush=True)
+    if dataset.note:
+        print(dataset.note)
     with console.quiet_tensorflow() as tf:
         import matplotlib
         import numpy
@@ -178,8 +182,11 @@ def is_finished(folder, recipe, description):
     epoch_steps = cifar_tools.steps_per_epoch(description["training_images"], recipe.batch_size)
     trained, asked = result["trained_steps"], recipe.total_steps(epoch_steps)
     if trained < asked:
-        return False
-    more = (f"--steps {2 * trained}" if recipe.steps else f"--epochs {2 * trained // epoch_steps}")
+        if not recipe.early_stopping or recipe.early_stopping > result["early_stopping"]:
+            return False
+        more = f"--early-stopping {2 * recipe.early_stopping}"
+    else:
+        more = f"--steps {2 * trained}" if recipe.steps else f"--epochs {2 * recipe.epochs}"
     print(f"{folder.path} is finished: {trained} steps ({trained / epoch_steps:g} epochs) on "
           f"{description['name']}, test accuracy {result['test_accuracy']:.4f} "
           f"({result['test_correct']}/{result['test_images']}); train on with a larger number, "

@@ -243,7 +243,8 @@ def main():
     image, image_words = choose_image(options, dataset)
 
     import cifar_tools
-    pixels = cifar_tools.prepare(image[None], recipe.preparation if recipe else "gray24")
+    pixels = (folder.prepare(recipe)(image[None]) if folder
+              else cifar_tools.prepare(image[None], "gray24"))
     print(f"data set {dataset.name} ({dataset.directory}), {image_words}")
     if folder:
         layers, probabilities, step = trained_layers(folder, options.checkpoint, pixels)

@@ -71,10 +71,8 @@ def confusion_matrix(counts, class_names, title):
 def classify(session, files, images, recipe, class_names, data_name, folder):
     """Print the three likeliest classes of each picture and draw predictions.png."""
     import numpy as np
-
-    import cifar_tools
-    pixels = cifar_tools.prepare(np.stack(images), recipe.preparation)
-    probabilities = session.run("probabilities:0", {"images:0": pixels})
+    probabilities = session.run("probabilities:0",
+                                {"images:0": folder.prepare(recipe)(np.stack(images))})
     lines = []
     for file, row in zip(files, probabilities):
         likeliest = row.argsort()[::-1][:3]
@@ -132,7 +130,7 @@ def main():
             classify(session, options.images, images, recipe, data["class_names"],
                      data["name"], folder)
         else:
-            test(session, dataset, recipe.preparation, folder)
+            test(session, dataset, folder.prepare(recipe), folder)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
 import pathlib
 
 import cifar_tools
-from datasets import shapes
+from datasets import mnist, shapes
 
-NAMES = ("cifar10", "shapes")
-HOW_TO_GET = {"cifar10": cifar_tools.HOW_TO_GET, "shapes": "It is made on the spot."}
+TITLES = {"cifar10": "CIFAR-10", "mnist": "MNIST", "shapes": "shapes"}
+HOW_TO_GET = {"cifar10": cifar_tools.HOW_TO_GET, "mnist": mnist.HOW_TO_GET,
+              "shapes": "It is made on the spot."}
 
 
 def load_again(description, data_dir=None):
@@ -28,7 +29,7 @@ def load(name, data_dir=None):
     """The data set called `name`.
 
     Args:
-      name: one of NAMES.
+      name: one of TITLES.
       data_dir: folder of its files; None looks in the usual places and, for shapes,
         makes it in the cache.
 
@@ -39,6 +40,8 @@ def load(name, data_dir=None):
     """
     if name == "cifar10":
         return cifar_tools.load(cifar_tools.find(data_dir))
+    if name == "mnist":
+        return mnist.load(mnist.find(data_dir))
     if name == "shapes":
         return shapes.load(data_dir)
-    raise ValueError(f"data set {name!r}, expected one of {', '.join(NAMES)}")
+    raise ValueError(f"data set {name!r}, expected one of {', '.join(TITLES)}")

@@ -5,18 +5,26 @@ To add one, write `networks/NAME.py` with an `inference` function and an entry i
 keyword-only parameters of its `inference`.
 """
 
+import ast
+import functools
 import importlib
-import inspect
 import pathlib
 
-NAMES = tuple(sorted(file.stem for file in pathlib.Path(__file__).parent.glob("*.py")
+FOLDER = pathlib.Path(__file__).parent
+NAMES = tuple(sorted(file.stem for file in FOLDER.glob("*.py")
                      if file.stem not in ("__init__", "layers")))
 
 
-def options(inference):
-    """Names of the recipe fields that `inference` takes."""
-    return [name for name, parameter in inspect.signature(inference).parameters.items()
-            if parameter.kind is parameter.KEYWORD_ONLY]
+@functools.lru_cache
+def options(name):
+    """Names of the recipe fields that the network called `name` takes.
+
+    They are read from its file without importing it, which would take TensorFlow seconds.
+    """
+    tree = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    (inference,) = [node for node in tree.body
+                    if isinstance(node, ast.FunctionDef) and node.name == "inference"]
+    return [argument.arg for argument in inference.args.kwonlyargs]
 
 
 def get(name):

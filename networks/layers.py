@@ -4,6 +4,8 @@ Every layer creates its variables under the current `tf.variable_scope` and puts
 computes into the graph collection ACTIVATIONS, where summaries and pictures find it.
 """
 
+import zlib
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -15,7 +17,15 @@ def _activation(x):
     return x
 
 
-def conv2d(x, filters, size, weights, biases):
+def _weights(shape, initializer, l2):
+    """The variable of a layer's weights; those in the WEIGHTS collection are regularized."""
+    weights = tf.get_variable("weights", shape, initializer=initializer)
+    if l2:
+        tf.add_to_collection(tf.GraphKeys.WEIGHTS, weights)
+    return weights
+
+
+def conv2d(x, filters, size, weights, biases, l2=True):
     """Convolution with stride 1 and zero padding to the same size, plus biases.
 
     Args:
@@ -23,6 +33,7 @@ def conv2d(x, filters, size, weights, biases):
       filters: number of output channels.
       size: height and width of a filter.
       weights, biases: initializers.
+      l2: whether L2 regularization, where a recipe asks for it, counts the weights.
 
     Returns:
       float32 [batch, height, width, filters].
@@ -32,25 +43,26 @@ def conv2d(x, filters, size, weights, biases):
     """
     if len(x.shape) != 4:
         raise ValueError(f"conv2d takes [batch, height, width, channels], not {x.shape}")
-    kernel = tf.get_variable("weights", [size, size, int(x.shape[3]), filters], initializer=weights)
+    kernel = _weights([size, size, int(x.shape[3]), filters], weights, l2)
     bias = tf.get_variable("biases", [filters], initializer=biases)
     return _activation(tf.nn.bias_add(tf.nn.conv2d(x, kernel, strides=1, padding="SAME"), bias,
                                       name="convolution"))
 
 
-def dense(x, units, weights, biases):
+def dense(x, units, weights, biases, l2=True):
     """xW + b, of all that `x` holds for an example.
 
     Args:
       x: float32 [batch, ...].
       units: number of outputs.
       weights, biases: initializers.
+      l2: whether L2 regularization, where a recipe asks for it, counts the weights.
 
     Returns:
       float32 [batch, units].
     """
     inputs = int(np.prod(x.shape[1:]))
-    kernel = tf.get_variable("weights", [inputs, units], initializer=weights)
+    kernel = _weights([inputs, units], weights, l2)
     bias = tf.get_variable("biases", [units], initializer=biases)
     return _activation(tf.nn.bias_add(tf.reshape(x, [-1, inputs]) @ kernel, bias, name="dense"))
 
@@ -58,6 +70,79 @@ def dense(x, units, weights, biases):
 def relu(x):
     """max(x, 0)."""
     return _activation(tf.nn.relu(x, name="relu"))
+
+
+def leaky_relu(x):
+    """x where it is positive, 0.2 x elsewhere."""
+    return _activation(tf.nn.leaky_relu(x, name="leaky_relu"))
+
+
+def dropout(x, rate, is_training):
+    """In training, set a share of `x` to zero and divide the rest by what is left.
+
+    Which numbers are dropped is a function of the graph's seed, the variable scope and
+    `global_step`, so a run that is taken up drops what an uninterrupted one would have.
+    N. Srivastava et al., *Dropout: A Simple Way to Prevent Neural Networks from
+    Overfitting*, 2014.
+
+    Args:
+      x: float32 tensor.
+      rate: share to drop, 0 <= rate < 1.
+      is_training: bool tensor; where it is false, `x` is what comes out.
+
+    Returns:
+      float32, the shape of `x`.
+
+    Raises:
+      ValueError: `rate` is out of its range, or the graph has no global step.
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"dropout: rate {rate}, expected at least 0 and less than 1")
+    if not rate:
+        return x
+    step = tf.train.get_global_step()
+    if step is None:
+        raise ValueError("dropout: create the graph's global step first")
+    place = zlib.crc32(tf.get_variable_scope().name.encode())
+    seed = tf.stack([tf.constant((tf.get_default_graph().seed or 0) + (place << 31), tf.int64),
+                     tf.identity(step)])
+
+    def drop():
+        kept = tf.random.stateless_uniform(tf.shape(x), seed) >= rate
+        return tf.where(kept, x / (1 - rate), tf.zeros_like(x))
+
+    return _activation(tf.cond(is_training, drop, lambda: tf.identity(x), name="dropout"))
+
+
+def batch_norm(x, is_training, decay, epsilon=0.001):
+    """Normalize every channel, in training by the batch, else by moving averages.
+
+    The averages' updates are in the collection UPDATE_OPS, which the training step runs.
+    S. Ioffe, C. Szegedy, *Batch Normalization*, 2015.
+
+    Args:
+      x: float32 [batch, ..., channels].
+      is_training: bool tensor.
+      decay: of the moving averages; 1 never updates them.
+      epsilon: added to the variance.
+
+    Returns:
+      float32, the shape of `x`: gamma * (x - mean) / sqrt(variance + epsilon) + beta.
+    """
+    channels = [int(x.shape[-1])]
+    beta = tf.get_variable("beta", channels, initializer=tf.zeros_initializer())
+    gamma = tf.get_variable("gamma", channels, initializer=tf.ones_initializer())
+    moving_mean = tf.get_variable("moving_mean", channels, trainable=False,
+                                  initializer=tf.zeros_initializer())
+    moving_variance = tf.get_variable("moving_variance", channels, trainable=False,
+                                      initializer=tf.ones_initializer())
+    mean, variance = tf.nn.moments(x, list(range(len(x.shape) - 1)))
+    for moving, value in ((moving_mean, mean), (moving_variance, variance)):
+        tf.add_to_collection(tf.GraphKeys.UPDATE_OPS,
+                             moving.assign_sub((1 - decay) * (moving - value)))
+    return _activation(tf.nn.batch_normalization(
+        x, tf.where(is_training, mean, moving_mean),
+        tf.where(is_training, variance, moving_variance), beta, gamma, epsilon, "batch_norm"))
 
 
 def max_pool(x, size, stride):

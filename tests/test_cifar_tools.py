@@ -660,7 +660,7 @@ def test_read_data_reads_the_training_files_unless_told_otherwise(tiny_cifar, tm
 
 
 # ---------------------------------------------------------------------------------------
-# Augmentation and batches
+# Batches
 
 
 @pytest.fixture
@@ -669,54 +669,19 @@ def images():
     return np.random.default_rng(3).integers(0, 256, (120, 32, 32, 3)).astype(np.uint8)
 
 
-def test_crop_moves_each_image_by_up_to_four_pixels(images):
-    cropped = cifar_tools.augment(images, ("crop",), np.random.default_rng(0))
-    assert cropped.shape == images.shape and cropped.dtype == images.dtype
-    windows = np.lib.stride_tricks.sliding_window_view(images, (24, 24), axis=(1, 2))
-    moves = set()
-    for window, options in zip(cropped[:, 4:28, 4:28].transpose(0, 3, 1, 2), windows):
-        moves.update(zip(*np.nonzero((options == window).all(axis=(2, 3, 4)))))
-        assert moves, "the central 24x24 is one of the original's 81"
-    assert {row for row, _ in moves} == {column for _, column in moves} == set(range(9))
-    assert len(moves) > 50, "rows and columns move on their own"
-
-
-def test_crop_mirrors_at_the_edges(images):
-    cropped = cifar_tools.augment(images, ("crop",), np.random.default_rng(0))
-    mirror = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)), "reflect")
-    for image, padded in zip(cropped, mirror):
-        assert any((padded[row:row + 32, column:column + 32] == image).all()
-                   for row in range(9) for column in range(9))
-
-
-def test_flip_mirrors_about_half(images):
-    flipped = cifar_tools.augment(images, ("flip",), np.random.default_rng(0))
-    assert flipped.shape == images.shape and flipped.dtype == images.dtype
-    same = (flipped == images).all(axis=(1, 2, 3))
-    mirrored = (flipped == images[:, :, ::-1]).all(axis=(1, 2, 3))
-    assert (same ^ mirrored).all()
-    assert 40 < mirrored.sum() < 80
-
-
-def test_augment_without_names_and_with_an_unknown_one(images):
-    assert cifar_tools.augment(images, (), np.random.default_rng(0)) is images
-    kept = images.copy()
-    cifar_tools.augment(images, cifar_tools.AUGMENTATIONS, np.random.default_rng(0))
-    np.testing.assert_array_equal(images, kept, "the data set itself stays as it was")
-    with pytest.raises(ValueError, match="augmentation flop, expected of crop, flip"):
-        cifar_tools.augment(images, ("flip", "flop"), np.random.default_rng(0))
-
-
 @pytest.fixture
 def numbered(images):
     """A split whose labels number the images."""
     return Split(images, np.arange(len(images)))
 
 
+GRAY24 = functools.partial(cifar_tools.prepare, preparation="gray24")
+
+
 def make_batch(split, step, **changes):
     return cifar_tools.training_batch(split, step, **{
-        "batch_size": 50, "shuffle": True, "augmentations": ("crop", "flip"),
-        "preparation": "gray24", "seed": 7, **changes})
+        "batch_size": 50, "order": "shuffled", "augment": ("crop", "flip"),
+        "prepare": GRAY24, "seed": 7, **changes})
 
 
 def test_a_training_batch_depends_on_seed_and_step_alone(numbered):
@@ -727,32 +692,41 @@ def test_a_training_batch_depends_on_seed_and_step_alone(numbered):
     assert in_order[0][0].dtype == np.float32 and in_order[0][0].shape == (50, 24, 24, 1)
     other_labels = make_batch(numbered, 0, seed=8)[1]
     assert (other_labels != in_order[0][1]).any()
-    unshuffled = [make_batch(numbered, 0, seed=seed, shuffle=False)[0] for seed in (7, 8)]
+    unshuffled = [make_batch(numbered, 0, seed=seed, order="in_order")[0] for seed in (7, 8)]
     assert (unshuffled[0] != unshuffled[1]).any(), "the augmentations differ too"
 
 
-@pytest.mark.parametrize("shuffle", [True, False])
-def test_an_epoch_takes_every_image_once(numbered, shuffle):
+@pytest.mark.parametrize("order", ["shuffled", "in_order"])
+def test_an_epoch_takes_every_image_once(numbered, order):
     assert cifar_tools.steps_per_epoch(120, 50) == 3
     epochs = []
     for epoch in range(3):
-        labels = [make_batch(numbered, 3 * epoch + i, shuffle=shuffle)[1] for i in range(3)]
+        labels = [make_batch(numbered, 3 * epoch + i, order=order)[1] for i in range(3)]
         assert [len(part) for part in labels] == [50, 50, 20]
         epochs.append(np.concatenate(labels).tolist())
         assert sorted(epochs[-1]) == list(range(120))
-    if shuffle:
+    if order == "shuffled":
         assert len({tuple(epoch) for epoch in [*epochs, range(120)]}) == 4
     else:
         assert epochs == [list(range(120))] * 3
 
 
-@pytest.mark.parametrize("shuffle", [True, False])
-def test_a_training_batch_keeps_images_with_their_labels(numbered, shuffle):
-    pixels, labels = make_batch(numbered, 4, shuffle=shuffle, augmentations=())
+@pytest.mark.parametrize("order", ["shuffled", "in_order"])
+def test_a_training_batch_keeps_images_with_their_labels(numbered, order):
+    pixels, labels = make_batch(numbered, 4, order=order, augment=())
     np.testing.assert_array_equal(pixels, cifar_tools.prepare(numbered.images[labels], "gray24"))
-    again = make_batch(numbered, 1, shuffle=False, augmentations=("flip",))[0]
-    assert (again != make_batch(numbered, 4, shuffle=False, augmentations=("flip",))[0]).any(), \
+    again = make_batch(numbered, 1, order="in_order", augment=("flip",))[0]
+    assert (again != make_batch(numbered, 4, order="in_order", augment=("flip",))[0]).any(), \
         "the same images fare differently in another epoch"
+
+
+def test_drawing_with_replacement(numbered):
+    labels = np.concatenate([make_batch(numbered, step, order="with_replacement")[1]
+                             for step in range(60)])
+    counts = np.bincount(labels, minlength=120)
+    assert len(labels) == 3000, "every batch is full"
+    # 25 times each on average, and far enough from always 25 to be drawn independently
+    assert 2.5 < counts.std() < 8 and counts.min() > 5
 
 
 @pytest.mark.parametrize("size, batch_size, steps", [(1, 1, 1), (100, 50, 2), (101, 50, 3),
@@ -761,8 +735,34 @@ def test_steps_per_epoch(size, batch_size, steps):
     assert cifar_tools.steps_per_epoch(size, batch_size) == steps
 
 
+@pytest.mark.parametrize("shape", [(32, 32, 3), (28, 28, 1)])
+def test_preparations_against_numpy(shape):
+    images = np.random.default_rng(1).integers(0, 256, (130, *shape)).astype(np.uint8)
+    exact = images.astype(np.float64)
+    mean = cifar_tools.mean_image(images)
+    np.testing.assert_allclose(mean, exact.mean(0), rtol=1e-6)
+    top, left = (shape[0] - 24) // 2, (shape[1] - 24) // 2
+    window = exact[:, top:top + 24, left:left + 24].reshape(130, -1)
+    scale = np.maximum(window.std(1, keepdims=True), window.shape[1] ** -0.5)
+    expected = {
+        "unit": exact / 255, "minus_mean": exact - exact.mean(0),
+        "standardized24": ((window - window.mean(1, keepdims=True)) / scale).reshape(
+            130, 24, 24, shape[2])}
+    for preparation, pixels in expected.items():
+        found = cifar_tools.prepare(images, preparation, mean)
+        assert found.dtype == np.float32
+        assert found.shape[1:] == cifar_tools.prepared_shape(shape, preparation)
+        np.testing.assert_allclose(found, pixels, rtol=1e-5, atol=1e-4)
+
+
+def test_images_too_small_for_a_preparation():
+    with pytest.raises(DataError, match="at least 24x24 pixels, these are 20x32"):
+        cifar_tools.prepared_shape((20, 32, 3), "gray24")
+    assert cifar_tools.prepared_shape((20, 32, 3), "unit") == (20, 32, 3)
+
+
 def test_evaluation_batches(numbered):
-    pixels, labels = zip(*cifar_tools.evaluation_batches(numbered, "gray24", 50))
+    pixels, labels = zip(*cifar_tools.evaluation_batches(numbered, GRAY24, 50))
     assert [len(part) for part in labels] == [50, 50, 20]
     np.testing.assert_array_equal(np.concatenate(labels), numbered.labels)
     np.testing.assert_array_equal(np.concatenate(pixels),

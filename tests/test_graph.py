@@ -1,6 +1,7 @@
 """The mathematics of the graph against NumPy that shares no code with it."""
 
 import dataclasses
+import inspect
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def batch(count=8, seed=3):
 
 def build(**changes):
     recipe = dataclasses.replace(RECIPE, **changes)
-    return cnn_graph.build(recipe, (24, 24, 1), 10, total_steps=100)
+    return cnn_graph.build(recipe, (24, 24, 1), 10, epoch_steps=10, total_steps=100)
 
 
 def test_lrn_cnn_has_the_books_shapes_and_parameters():
@@ -221,6 +222,10 @@ def test_building_changes_no_global():
 def test_network_options_are_recipe_fields():
     fields = {field.name for field in dataclasses.fields(recipes.Recipe)}
     for name in networks.NAMES:
-        assert set(networks.options(networks.get(name))) <= fields
+        assert set(networks.options(name)) <= fields
+        inference = networks.get(name)
+        assert networks.options(name) == [
+            parameter.name for parameter in inspect.signature(inference).parameters.values()
+            if parameter.kind is parameter.KEYWORD_ONLY]
     with pytest.raises(ValueError, match="nonsense"):
         networks.get("nonsense")

@@ -65,7 +65,7 @@ def test_what_a_run_leaves_behind(whole_run, dataset):
     (events,) = whole_run.events.iterdir()
     told = [(event.step, value.tag) for event in tf.train.summary_iterator(str(events))
             for value in event.summary.value]
-    assert (18, "held_out_accuracy") in told and (6, "training_loss") in told
+    assert (18, "epoch/held_out_accuracy") in told and (6, "epoch/training_loss") in told
     assert not [item for item in whole_run.path.iterdir() if item.name.startswith(".")]
 
 
@@ -151,14 +151,14 @@ def test_max_to_keep_holds_over_a_resume(dataset, tmp_path):
 def test_restored_gives_the_same_figures(via, whole_run, dataset):
     expected = whole_run.read_result()
     with restore.restored(whole_run, via=via, device="cpu") as (session, _):
-        result = loop.evaluate(session, dataset.test, "gray24")
+        result = loop.evaluate(session, dataset.test, whole_run.prepare(RECIPE))
         assert session.run("global_step:0") == expected["checkpoint_step"]
     assert result.correct == expected["test_correct"]
 
 
 def test_evaluation_against_numpy(whole_run, dataset):
     with restore.restored(whole_run, device="cpu") as (session, _):
-        result = loop.evaluate(session, dataset.test, "gray24")
+        result = loop.evaluate(session, dataset.test, whole_run.prepare(RECIPE))
         probabilities = session.run("probabilities:0", {
             "images:0": cifar_tools.prepare(dataset.test.images, "gray24")})
     np.testing.assert_array_equal(result.predictions, probabilities.argmax(1))

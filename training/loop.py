@@ -45,12 +45,16 @@ def train(recipe, dataset, folder, device="auto"):
     epoch_steps = cifar_tools.steps_per_epoch(len(training.labels), recipe.batch_size)
     total_steps = recipe.total_steps(epoch_steps)
     image_shape = cifar_tools.prepared_shape(training.images.shape[1:], recipe.preparation)
+    if recipe.preparation == "minus_mean":
+        folder.write_mean_image(cifar_tools.mean_image(training.images))
+    prepare = folder.prepare(recipe)
     with tf.Graph().as_default(), explained():
-        model = cnn_graph.build(recipe, image_shape, len(dataset.class_names), total_steps)
+        model = cnn_graph.build(recipe, image_shape, len(dataset.class_names), epoch_steps,
+                                total_steps)
         with tf.Session(config=session_config(device)) as session:
             print(f"{recipe.network}, {cnn_graph.parameters():,} parameters, on "
                   f"{device_name(session)}")
-            run = _Run(recipe, dataset.name, folder, model, session)
+            run = _Run(recipe, dataset.name, folder, model, session, prepare)
             if run.step:
                 print(f"resuming from step {run.step} of {total_steps} in {folder.path}")
             try:
@@ -58,7 +62,7 @@ def train(recipe, dataset, folder, device="auto"):
                     at_end = run.step % epoch_steps == 0 or run.step == total_steps
                     if at_end and run.step and not run.log.has(run.step):
                         run.end_epoch(held_out, dataset.test, epoch_steps, total_steps)
-                    if run.step == total_steps:
+                    if run.step == total_steps or at_end and run.stops_early():
                         break
                     epoch_end = (run.step // epoch_steps + 1) * epoch_steps
                     run.train_until(min(epoch_end, total_steps), training, epoch_steps)
@@ -73,11 +77,13 @@ class _Run:
     Attributes:
       step: training steps done.
       log: the `records.Records`.
-      seconds: time spent in the training steps of this epoch, by this process.
+      seconds, images: time spent on training steps of this epoch by this process, and how
+        many images they saw.
     """
 
-    def __init__(self, recipe, dataset_name, folder, model, session):
+    def __init__(self, recipe, dataset_name, folder, model, session, prepare):
         self.recipe, self.folder, self.model, self.session = recipe, folder, model, session
+        self.prepare = prepare
         self.saver = tf.train.Saver(max_to_keep=recipe.max_to_keep)
         self.best_saver = tf.train.Saver(max_to_keep=1)
         self.step, self.seconds, self.images = 0, 0.0, 0
@@ -101,8 +107,8 @@ class _Run:
 
         def batch(step):
             return cifar_tools.training_batch(
-                training, step, batch_size=recipe.batch_size, shuffle=recipe.shuffle,
-                augmentations=recipe.augment, preparation=recipe.preparation, seed=recipe.seed)
+                training, step, batch_size=recipe.batch_size, order=recipe.order,
+                augment=recipe.augment, prepare=self.prepare, seed=recipe.seed)
 
         first = self.step // epoch_steps * epoch_steps
         if self.step == first:
@@ -115,10 +121,15 @@ class _Run:
             while self.step < end:
                 images, labels = coming.result()
                 coming = thread.submit(batch, self.step + 1)
-                _, loss, accuracy = self.session.run(
-                    [model.train_op, model.loss, model.accuracy],
-                    {model.images: images, model.labels: labels, model.is_training: True})
+                fetched = [model.train_op, model.loss, model.accuracy]
+                summarized = recipe.summary_every and self.step % recipe.summary_every == 0
+                if summarized:
+                    fetched.append(model.summaries)
+                _, loss, accuracy, *summary = self.session.run(fetched, {
+                    model.images: images, model.labels: labels, model.is_training: True})
                 self.step += 1
+                if summarized:
+                    self.log.add_summary(summary[0], self.step)
                 self.images += len(labels)
                 self.seconds = time.monotonic() - start
                 bar.update(self.step - first, f"loss {loss:.3f}  accuracy {accuracy:.2f}  "
@@ -133,13 +144,14 @@ class _Run:
         row = {"epoch": self.step / epoch_steps, "step": self.step, "learning_rate": rate,
                "training_loss": loss, "training_accuracy": accuracy,
                "held_out_loss": None, "held_out_accuracy": None, "test_accuracy": None}
-        if len(held_out.labels):
-            result = evaluate(self.session, held_out, self.recipe.preparation)
-            row.update(held_out_loss=result.loss, held_out_accuracy=result.accuracy)
-            if self.log.is_best(result.accuracy):
-                self._save(self.best_saver, "best")
-        if self.recipe.test_every_epoch:
-            row["test_accuracy"] = evaluate(self.session, test, self.recipe.preparation).accuracy
+        with self._weights_to_evaluate():
+            if len(held_out.labels):
+                result = evaluate(self.session, held_out, self.prepare)
+                row.update(held_out_loss=result.loss, held_out_accuracy=result.accuracy)
+                if self.log.is_best(result.accuracy):
+                    self._save(self.best_saver, "best")
+            if self.recipe.test_every_epoch:
+                row["test_accuracy"] = evaluate(self.session, test, self.prepare).accuracy
         self.log.add(row)
         told = [f"epoch {row['epoch']:g}/{total_steps / epoch_steps:g}", f"step {self.step}",
                 f"loss {loss:.4f}", f"training accuracy {accuracy:.4f}"]
@@ -150,17 +162,37 @@ class _Run:
             told += [f"{self.images / self.seconds:,.0f} images/s", f"{self.seconds:.0f} s"]
         print("  ".join(told), flush=True)
 
+    def stops_early(self):
+        """Whether the held-out accuracy has not grown for as long as the recipe allows."""
+        patience, scores = self.recipe.early_stopping, self.log.held_out_accuracies()
+        return patience and scores and len(scores) - 1 - scores.index(max(scores)) >= patience
+
     def finish(self, test):
         """Test and export the weights that count, and write the result down."""
         step, path = (self.folder.saved("best") or self.folder.saved())[-1]
         self.saver.restore(self.session, path)
-        result = evaluate(self.session, test, self.recipe.preparation)
+        self.session.run(self.model.use_averages)
+        result = evaluate(self.session, test, self.prepare)
         export.saved_model(self.session, self.folder.saved_model)
         run_folder.write_json(self.folder.result_file, {
-            "trained_steps": self.step, "checkpoint": pathlib.Path(path).name,
-            "checkpoint_step": step, "test_accuracy": result.accuracy,
-            "test_correct": result.correct, "test_images": len(test.labels)})
+            "trained_steps": self.step, "early_stopping": self.recipe.early_stopping,
+            "checkpoint": pathlib.Path(path).name, "checkpoint_step": step,
+            "test_accuracy": result.accuracy, "test_correct": result.correct,
+            "test_images": len(test.labels)})
         return result
+
+    @contextlib.contextmanager
+    def _weights_to_evaluate(self):
+        """Put the moving averages, if there are, in the weights' place for a while."""
+        if not self.recipe.moving_average:
+            yield
+            return
+        weights = tf.trainable_variables()
+        values = self.session.run(weights)
+        self.session.run(self.model.use_averages)
+        yield
+        for variable, value in zip(weights, values):
+            variable.load(value, self.session)
 
     def _save(self, saver, kind):
         self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -180,20 +212,20 @@ class Evaluation(NamedTuple):
         return f"test accuracy {self.accuracy:.4f} ({self.correct}/{len(self.predictions)})"
 
 
-def evaluate(session, split, preparation):
+def evaluate(session, split, prepare):
     """Run all of `split` through the session's graph, built here or imported.
 
     Args:
       session: a session on a graph with images:0, labels:0, logits:0 and loss:0.
       split: `cifar_tools.Split`.
-      preparation: name for `cifar_tools.prepare`.
+      prepare: function of images -> float32 pixels.
 
     Returns:
       An `Evaluation`.
     """
     predictions, losses = [], []
     with console.progress(len(split.labels), "evaluating") as bar:
-        for images, labels in cifar_tools.evaluation_batches(split, preparation):
+        for images, labels in cifar_tools.evaluation_batches(split, prepare):
             logits, loss = session.run(["logits:0", "loss:0"],
                                        {"images:0": images, "labels:0": labels})
             predictions.append(logits.argmax(1))

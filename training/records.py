@@ -26,10 +26,18 @@ class Records:
         """Whether the epoch that ended at `step` is recorded."""
         return any(row["step"] == step for row in self.rows)
 
+    def held_out_accuracies(self):
+        """That of every epoch that has one, in their order."""
+        return [row["held_out_accuracy"] for row in self.rows
+                if row["held_out_accuracy"] is not None]
+
     def is_best(self, held_out_accuracy):
         """Whether no recorded epoch was as good on the held-out images."""
-        return all(row["held_out_accuracy"] is None
-                   or row["held_out_accuracy"] < held_out_accuracy for row in self.rows)
+        return held_out_accuracy > max(self.held_out_accuracies(), default=-1.0)
+
+    def add_summary(self, summary, step):
+        """Write a serialized summary of the graph for TensorBoard."""
+        self.writer.add_summary(summary, step)
 
     def add(self, row):
         """Record an epoch: write its line of metrics.csv and its summaries.
@@ -40,7 +48,7 @@ class Records:
         self.rows.append(row)
         self.folder.write_metrics(self.rows)
         self.writer.add_summary(tf.Summary(value=[
-            tf.Summary.Value(tag=name, simple_value=value) for name, value in row.items()
+            tf.Summary.Value(tag=f"epoch/{name}", simple_value=value) for name, value in row.items()
             if value is not None and name not in ("epoch", "step")]), row["step"])
         self.writer.flush()
 

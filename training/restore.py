@@ -82,6 +82,7 @@ def restored(folder, checkpoint=None, via="saver", device="auto"):
             steps = cifar_tools.steps_per_epoch(data["training_images"], recipe.batch_size)
             cnn_graph.build(recipe, cifar_tools.prepared_shape(data["image_shape"],
                                                                recipe.preparation),
-                            len(data["class_names"]), recipe.total_steps(steps))
+                            len(data["class_names"]), steps, recipe.total_steps(steps))
             tf.train.Saver().restore(session, path)
+        session.run(session.graph.get_operation_by_name("use_averages"))
         yield session, path

@@ -7,12 +7,14 @@
     learning_curve.png  error per epoch
     result.json         the final figure and the checkpoint it was measured on
     saved_model/        that checkpoint as a SavedModel
+    mean_image.npy      of the training images, where the preparation takes it away
 
 Files are replaced as a whole, so a kill at any moment leaves the old one or the new one.
 Nothing here imports TensorFlow: whether a run can be taken up is known before it starts.
 """
 
 import csv
+import functools
 import json
 import os
 import pathlib
@@ -34,6 +36,7 @@ class RunFolder:
         self.events = self.path / "events"
         self.learning_curve = self.path / "learning_curve.png"
         self.result_file = self.path / "result.json"
+        self.mean_image_file = self.path / "mean_image.npy"
         self.saved_model = self.path / "saved_model"
 
     def exists(self):
@@ -42,7 +45,8 @@ class RunFolder:
 
     def clear(self):
         """Remove what a run wrote here, and nothing else."""
-        for item in (self.recipe_file, self.metrics_file, self.learning_curve, self.result_file):
+        for item in (self.recipe_file, self.metrics_file, self.learning_curve, self.result_file,
+                     self.mean_image_file):
             item.unlink(missing_ok=True)
         for item in (self.checkpoints, self.events, self.saved_model):
             shutil.rmtree(item, ignore_errors=True)
@@ -75,6 +79,36 @@ class RunFolder:
         except (TypeError, ValueError) as error:
             raise console.UserError(f"{self.recipe_file}: damaged; {error}") from error
         return recipe, dataset, versions
+
+    def write_mean_image(self, mean):
+        """Write the mean training image, float32 [height, width, channels]."""
+        import numpy as np
+        with replacing(self.mean_image_file, "wb") as out:
+            np.save(out, mean, allow_pickle=False)
+
+    def prepare(self, recipe):
+        """The function that prepares images for this run's network, see `cifar_tools.prepare`.
+
+        Raises:
+          console.UserError: it needs the mean training image, and that is missing or damaged.
+        """
+        import cifar_tools
+        mean = self._read_mean_image() if recipe.preparation == "minus_mean" else None
+        return functools.partial(cifar_tools.prepare, preparation=recipe.preparation, mean=mean)
+
+    def _read_mean_image(self):
+        import numpy as np
+        try:
+            mean = np.load(self.mean_image_file, allow_pickle=False)
+            if mean.dtype != np.float32 or mean.ndim != 3 or not np.isfinite(mean).all():
+                raise ValueError(f"{mean.dtype} of shape {mean.shape}")
+        except FileNotFoundError:
+            raise console.UserError(f"{self.mean_image_file}: no such file, and the run's "
+                                    "preparation minus_mean needs it") from None
+        except Exception as error:  # a damaged file can raise nearly anything
+            raise console.UserError(f"{self.mean_image_file}: damaged, not a mean image "
+                                    f"({error})") from error
+        return mean
 
     def read_result(self):
         """result.json as a dictionary, None without one."""

@@ -1,0 +1,530 @@
+"""MNIST: finding, downloading and reading its IDX files, whole, damaged and hostile ones."""
+
+import functools
+import gzip
+import hashlib
+import http.server
+import itertools
+import pathlib
+import socket
+import struct
+import threading
+import tracemalloc
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+import cifar_tools
+import console
+from cifar_tools import DataError
+from datasets import mnist
+
+IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+
+
+def idx(*dimensions, values, kind=0x08):
+    """An IDX file, written from the format's description."""
+    return (bytes([0, 0, kind, len(dimensions)]) +
+            b"".join(struct.pack(">i", length) for length in dimensions) + bytes(values))
+
+
+def pixels(count, seed=0):
+    """uint8 [count, 28, 28]"""
+    return np.random.default_rng((seed, count)).integers(0, 256, (count, 28, 28)).astype(np.uint8)
+
+
+def images_file(count, seed=0):
+    return idx(count, 28, 28, values=pixels(count, seed).tobytes())
+
+
+def labels_file(count):
+    return idx(count, values=[(3 * i + 1) % 10 for i in range(count)])
+
+
+def zipped(content):
+    return gzip.compress(content, 1, mtime=0)
+
+
+def contents(train=7, test=4):
+    """What each of the four official files holds, gzipped."""
+    return dict(zip(mnist.FILES, map(zipped, (
+        images_file(train, 1), labels_file(train), images_file(test), labels_file(test)))))
+
+
+def write_data_set(folder, names=mnist.FILES, **counts):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents(**counts).items():
+        if name in names:
+            (folder / name).write_bytes(content)
+    return folder
+
+
+def tree(folder):
+    """Every path below `folder`, with the bytes of the regular files."""
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+            for path in folder.rglob("*")}
+
+
+def assert_split(split, count, seed, start=0):
+    found = slice(start, start + len(split.labels))
+    np.testing.assert_array_equal(split.images, pixels(count, seed)[found, :, :, None],
+                                  strict=True)
+    np.testing.assert_array_equal(
+        split.labels, np.array([(3 * i + 1) % 10 for i in range(count)], np.int64)[found],
+        strict=True)
+
+
+# ---------------------------------------------------------------------------------------
+# Finding
+
+
+@pytest.fixture
+def bare(tmp_path, monkeypatch):
+    """An empty working folder and an empty cache; a download fails at once."""
+    monkeypatch.delenv("MNIST_DIR", raising=False)
+    monkeypatch.setenv("MNIST_URL", "http://127.0.0.1:1/digits")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_find_takes_the_first_of_option_variable_here_cache_download(bare, monkeypatch):
+    with pytest.raises(console.Failure, match="cannot download http://127.0.0.1:1/digits/train"):
+        mnist.find()
+    cached = write_data_set(cifar_tools.cache_folder() / "mnist")
+    assert mnist.find() == cached == bare / "cache/tf1-cifar10/mnist"
+    write_data_set(bare / "mnist")
+    assert mnist.find() == pathlib.Path("mnist")
+    write_data_set(bare / "variable")
+    monkeypatch.setenv("MNIST_DIR", "variable")
+    assert mnist.find() == pathlib.Path("variable")
+    option = write_data_set(bare / "option/mnist")
+    assert mnist.find(option) == option
+    assert mnist.find(str(option.parent)) == option, "the folder above will do too"
+
+
+def test_find_refuses_a_named_folder_without_data(bare, monkeypatch):
+    write_data_set(bare / "mnist")  # there, but not what was asked for
+    (bare / "empty").mkdir()
+    (bare / "empty" / mnist.FILES[0]).mkdir()  # a folder is no file
+    with pytest.raises(DataError, match=r"^--data-dir empty: no MNIST there .*MNIST_DIR\.$"):
+        mnist.find("empty")
+    monkeypatch.setenv("MNIST_DIR", "absent")
+    with pytest.raises(DataError, match="^MNIST_DIR absent: no MNIST there"):
+        mnist.find()
+
+
+def test_find_passes_over_an_empty_variable_and_a_folder_of_other_things(bare, monkeypatch):
+    cached = write_data_set(cifar_tools.cache_folder() / "mnist")
+    (bare / "mnist").mkdir()
+    (bare / "mnist/mnist.npz").touch()
+    monkeypatch.setenv("MNIST_DIR", "")
+    assert mnist.find() == cached
+
+
+@pytest.mark.parametrize("name", mnist.FILES)
+def test_half_a_data_set_is_found_where_the_user_may_have_put_it_not_in_the_cache(bare, name):
+    write_data_set(cifar_tools.cache_folder() / "mnist", [name])
+    with pytest.raises(console.Failure, match="cannot download"):
+        mnist.find()
+    write_data_set(bare / "mnist", [name])
+    assert mnist.find("mnist") == mnist.find() == pathlib.Path("mnist"), "load tells the rest"
+
+
+def test_find_takes_the_test_files_alone_from_the_cache(bare):
+    cached = write_data_set(cifar_tools.cache_folder() / "mnist", mnist.TEST_FILES)
+    assert mnist.find() == cached
+
+
+# ---------------------------------------------------------------------------------------
+# Downloading
+
+
+def md5s(files):
+    return {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
+
+
+@pytest.fixture(scope="module")
+def served():
+    """A server on this machine: served(files, cut=0) is the URL of a folder of them.
+
+    `cut` bytes are kept back of the last file, though announced.
+    """
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            folder, name = self.path.rsplit("/", 1)
+            files, cut = folders.get(folder, ({}, 0))
+            if name not in files:
+                return self.send_error(404)
+            content = files[name]
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[:len(content) - cut] if name == list(files)[-1] else content)
+
+        def log_message(self, *_):
+            pass
+
+    folders, numbers = {}, itertools.count()
+
+    def serve(files, cut=0):
+        path = f"/mirror/{next(numbers)}"
+        folders[path] = files, cut
+        return f"http://127.0.0.1:{server.server_port}{path}"
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield serve
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_download(served, tmp_path, monkeypatch, slash):
+    # The cache may lie on another disk than /tmp, which a rename cannot cross.
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+    files = contents()
+    folder = mnist.download(tmp_path / "new/cache", served(files) + slash, md5s(files))
+    assert folder == tmp_path / "new/cache/mnist"
+    assert tree(folder.parent) == {"mnist": None, **{f"mnist/{name}": content
+                                                     for name, content in files.items()}}
+    assert_split(mnist.load(folder).train, 7, 1)
+
+
+def test_find_downloads_into_the_cache(bare, served, monkeypatch):
+    files = contents()
+    monkeypatch.setenv("MNIST_URL", served(files))
+    monkeypatch.setattr(mnist, "MD5S", md5s(files))
+    folder = mnist.find()
+    assert folder == cifar_tools.cache_folder() / "mnist" and len(tree(folder)) == 4
+    monkeypatch.delenv("MNIST_URL")
+    assert mnist.find() == folder
+
+
+def test_the_official_files_are_asked_for_by_default(bare, monkeypatch):
+    asked = []
+    monkeypatch.delenv("MNIST_URL")
+    monkeypatch.setattr(cifar_tools, "fetch", lambda url, md5, path, timeout:
+                        asked.append((url, md5)) or path.write_bytes(b""))
+    mnist.download(bare)
+    base = "https://storage.googleapis.com/cvdf-datasets/mnist"
+    assert asked == [
+        (f"{base}/train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+        (f"{base}/train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"),
+        (f"{base}/t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3"),
+        (f"{base}/t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c")]
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def failing(case, files, served):
+    """(url, md5s) of a download that must fail, and what the message says about it."""
+    sums, last = md5s(files), mnist.FILES[-1]
+    if case == "other checksum":
+        return served(files), {**sums, last: "0" * 32}, f"{last}: MD5 is {sums[last]}, expected 0"
+    if case == "cut short":
+        return served(files, cut=5), sums, "MD5|IncompleteRead"
+    if case == "a file is missing":
+        return served({name: files[name] for name in mnist.FILES[:3]}), sums, f"{last}: Not Found"
+    if case == "no server":
+        return f"http://127.0.0.1:{free_port()}", sums, "cannot download .*refused"
+    if case == "not a URL":
+        return "mirror/mnist", sums, "unknown url type"
+    raise AssertionError(case)
+
+
+@pytest.mark.parametrize("case", ["other checksum", "cut short", "a file is missing", "no server",
+                                  "not a URL"])
+def test_a_failed_download_says_why_and_leaves_nothing(served, tmp_path, case):
+    url, sums, message = failing(case, contents(), served)
+    with pytest.raises(console.Failure, match=message) as caught:
+        mnist.download(tmp_path, url, sums)
+    assert url in str(caught.value)
+    assert tree(tmp_path) == {}
+
+
+def test_a_silent_server(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with pytest.raises(console.Failure, match="cannot download .*timed out"):
+            mnist.download(tmp_path, f"http://127.0.0.1:{server.getsockname()[1]}", timeout=0.1)
+    assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize("where", ["third file", "rename"])
+def test_ctrl_c_leaves_nothing(served, tmp_path, monkeypatch, where):
+    real, calls = cifar_tools.fetch, []
+
+    def fetch(*arguments):
+        real(*arguments)
+        calls.append(arguments)
+        if len(calls) == 3 and where == "third file":
+            raise KeyboardInterrupt
+
+    def rename(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cifar_tools, "fetch", fetch)
+    if where == "rename":
+        monkeypatch.setattr("datasets.mnist.os.rename", rename)
+    files = contents()
+    with pytest.raises(KeyboardInterrupt):
+        mnist.download(tmp_path, served(files), md5s(files))
+    assert len(calls) == (3 if where == "third file" else 4)
+    assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize("there", [[], mnist.FILES[:1], mnist.TEST_FILES, mnist.FILES])
+def test_a_folder_in_the_way_is_completed(served, tmp_path, there):
+    """What else is in it stays; the files downloaded come before others of their names."""
+    files = contents()
+    mine = write_data_set(tmp_path / "mnist", there, train=3, test=2)
+    if there:
+        (mine / "notes.txt").write_text("mine")
+        (mine / "train-images.idx3-ubyte").write_bytes(b"damaged")
+    mnist.download(tmp_path, served(files), md5s(files))
+    assert files.items() <= tree(mine).items()
+    assert not there or (mine / "notes.txt").read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [mine]
+    assert_split(mnist.load(mine).train, 7, 1)
+
+
+def test_a_file_in_the_way(served, tmp_path):
+    (tmp_path / "mnist").write_text("mine")
+    files = contents()
+    with pytest.raises(OSError):
+        mnist.download(tmp_path, served(files), md5s(files))
+    assert tree(tmp_path) == {"mnist": b"mine"}
+
+
+# ---------------------------------------------------------------------------------------
+# Reading
+
+
+@pytest.mark.parametrize("dot", "-.")
+@pytest.mark.parametrize("suffix", [".gz", ""])
+@pytest.mark.parametrize("gzipped", [True, False], ids=["gzipped", "plain"])
+def test_load_reads_every_spelling(tmp_path, dot, suffix, gzipped):
+    """Gzipped is what starts like it, whatever its name says."""
+    for name, content in contents().items():
+        name = name.removesuffix(".gz").replace("-idx", f"{dot}idx") + suffix
+        (tmp_path / name).write_bytes(content if gzipped else gzip.decompress(content))
+    assert mnist.find(tmp_path) == tmp_path
+    found = mnist.load(str(tmp_path))
+    assert (found.name, found.directory, found.note) == ("mnist", str(tmp_path), "")
+    assert found.class_names == ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
+    assert_split(found.train, 7, 1)
+    assert_split(found.test, 4, 0)
+
+
+@pytest.mark.parametrize("count, kept", [(2, 1), (3, 2), (40, 34), (101, 85)])
+def test_the_test_files_alone_are_divided(tmp_path, count, kept):
+    found = mnist.load(write_data_set(tmp_path, mnist.TEST_FILES, test=count))
+    assert len(found.train.labels) == kept and len(found.test.labels) == count - kept
+    assert_split(found.train, count, 0)
+    assert_split(found.test, count, 0, start=kept)
+    assert found.note == (f"only the t10k files are there: {kept} of their images train, "
+                          f"{count - kept} test")
+
+
+def test_the_real_test_files_alone(tmp_path):
+    """As many images as the official ones, whose first 8,500 train."""
+    labels = np.arange(10_000) % 7
+    (tmp_path / IMAGES).write_bytes(idx(10_000, 28, 28, values=bytes(7_840_000)))
+    (tmp_path / LABELS).write_bytes(idx(10_000, values=labels.astype(np.uint8)))
+    found = mnist.load(tmp_path)
+    assert found.note == ("only the t10k files are there: 8,500 of their images train, "
+                          "1,500 test")
+    assert found.train.images.shape == (8500, 28, 28, 1)
+    assert found.test.images.shape == (1500, 28, 28, 1)
+    np.testing.assert_array_equal(found.train.labels, labels[:8500])
+    np.testing.assert_array_equal(found.test.labels, labels[8500:])
+
+
+SETS = [names for count in range(5) for names in itertools.combinations(mnist.FILES, count)
+        if names not in (mnist.FILES, mnist.TEST_FILES)]
+
+
+@pytest.mark.parametrize("names", SETS, ids=lambda names: f"{len(names)} files")
+def test_missing_files(tmp_path, names):
+    with pytest.raises(DataError, match="expected all four files") as caught:
+        mnist.load(write_data_set(tmp_path, names))
+    missing, _, _ = str(caught.value).partition(" missing")
+    assert missing == f"{tmp_path}: " + ", ".join(n for n in mnist.FILES if n not in names)
+
+
+def test_load_of_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(DataError, match="absent: .* missing"):
+        mnist.load(tmp_path / "absent")
+
+
+def refused(folder, files, name, message):
+    """Write `files` (name -> bytes) to `folder`; its load must complain of file `name`."""
+    for file, content in files.items():
+        (folder / file).write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        mnist.load(folder)
+    assert str(caught.value).startswith(f"{folder / name}: ")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 200 + len(str(folder))
+
+
+@pytest.mark.parametrize("pack", [zipped, bytes], ids=["gzipped", "plain"])
+@pytest.mark.parametrize("name, content, message", [
+    (IMAGES, b"", r"starts with the bytes \(none\), expected the 00000803 of an IDX"),
+    (IMAGES, b"<html></html>", "starts with the bytes 3c68746d, expected the 00000803"),
+    (IMAGES, b"\x80\x04}.", "starts with the bytes 80047d2e, expected"),  # a pickle
+    (IMAGES, labels_file(9), "starts with the bytes 00000801, expected the 00000803"),
+    (IMAGES, idx(9, 28, 28, values=bytes(9 * 784), kind=0x0D), "starts with the bytes 00000d03"),
+    (IMAGES, images_file(9)[:15], "ends after 15 bytes, expected a header of 16"),
+    (IMAGES, images_file(9)[:4], "ends after 4 bytes, expected a header of 16"),
+    (IMAGES, idx(9, 28, 29, values=bytes(9 * 28 * 29)), "images of 28x29 pixels, expected 28x28"),
+    (IMAGES, idx(9, 32, 32, values=bytes(9 * 32 * 32)), "images of 32x32 pixels"),
+    (IMAGES, idx(9, -1, -1, values=b""), "images of 4294967295x4294967295 pixels"),
+    (IMAGES, idx(0, 28, 28, values=b""), "claims to hold 0 images, expected 1 to 100,000"),
+    (IMAGES, idx(-1, 28, 28, values=b""), "claims to hold 4294967295 images"),
+    (IMAGES, idx(100_001, 28, 28, values=b""), "claims to hold 100001 images"),
+    (IMAGES, idx(100_000, 28, 28, values=b""), "only 0 bytes follow the header, expected 78400000"),
+    (IMAGES, images_file(9)[:-1], "only 7055 bytes follow the header, expected 7056"),
+    (IMAGES, images_file(9) + b"\0", "more bytes follow the header, expected 7056"),
+    (LABELS, b"", r"starts with the bytes \(none\), expected the 00000801"),
+    (LABELS, images_file(9), "starts with the bytes 00000803, expected the 00000801"),
+    (LABELS, labels_file(9)[:7], "ends after 7 bytes, expected a header of 8"),
+    (LABELS, idx(0, values=b""), "claims to hold 0 labels, expected 1 to 100,000"),
+    (LABELS, idx(100_001, values=b""), "claims to hold 100001 labels"),
+    (LABELS, labels_file(9)[:-1], "only 8 bytes follow the header, expected 9"),
+    (LABELS, labels_file(9) + b"\n", "more bytes follow the header, expected 9"),
+    (LABELS, labels_file(8), f"holds 8 labels, expected 9, one for each image of {IMAGES}$"),
+    (LABELS, labels_file(10), "holds 10 labels, expected 9"),
+    (LABELS, idx(9, values=[0, 9, 10, 1, 1, 1, 1, 255, 1]), "label 2 is 10, expected 0 to 9"),
+])
+def test_a_file_that_is_not_as_it_should_be(tmp_path, name, content, message, pack):
+    refused(tmp_path, {IMAGES: images_file(9), LABELS: labels_file(9), name: pack(content)},
+            name, message)
+
+
+@pytest.mark.parametrize("name", mnist.FILES)
+def test_the_message_names_the_file_as_it_is_spelled(tmp_path, name):
+    write_data_set(tmp_path).joinpath(name).unlink()
+    spelled = name.removesuffix(".gz").replace("-idx", ".idx")
+    refused(tmp_path, {spelled: b"else"}, spelled, "starts with the bytes 656c7365")
+
+
+def test_one_image_is_not_enough_to_train_and_to_test(tmp_path):
+    refused(tmp_path, {IMAGES: images_file(1), LABELS: labels_file(1)}, IMAGES,
+            "holds one image, expected two or more")
+    assert len(mnist.load(write_data_set(tmp_path / "all", train=1, test=1)).test.labels) == 1
+
+
+def flipped(content, position):
+    content = bytearray(content)
+    content[position] ^= 0xFF
+    return bytes(content)
+
+
+@pytest.mark.parametrize("damage", [
+    lambda packed: packed[:2], lambda packed: packed[:9], lambda packed: packed[:500],
+    lambda packed: packed[:-8], lambda packed: packed[:-1],
+    lambda packed: flipped(packed, -6),  # the checksum
+    lambda packed: flipped(packed, -2),  # the length
+    lambda packed: flipped(packed, 2),  # the method of compression
+    lambda packed: flipped(packed, 10),  # the first block's type
+    lambda packed: packed + b"trailing"])
+def test_damaged_gzip_files(tmp_path, damage):
+    refused(tmp_path, {IMAGES: damage(zipped(images_file(9))), LABELS: labels_file(9)}, IMAGES,
+            "cut short or damaged, expected an intact gzip file")
+
+
+def test_a_gzip_bomb_is_not_unpacked(tmp_path):
+    bomb = zipped(images_file(9) + bytes(200_000_000))
+    assert len(bomb) < 2_000_000
+    tracemalloc.start()
+    refused(tmp_path, {IMAGES: bomb, LABELS: labels_file(9)}, IMAGES,
+            "more bytes follow the header, expected 7056")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5_000_000
+
+
+def test_a_file_that_cannot_be_read(tmp_path, monkeypatch):
+    write_data_set(tmp_path)
+
+    def forbidden(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", forbidden)
+    with pytest.raises(DataError, match=r"idx3-ubyte\.gz: cannot be read \(Permission denied\)$"):
+        mnist.load(tmp_path)
+
+
+# ---------------------------------------------------------------------------------------
+# Fuzzing
+
+
+fuzz = functools.partial(hypothesis.settings, deadline=None, derandomize=True)
+SNIPPETS = [struct.pack(">I", number) for number in (
+    0x801, 0x803, 0xD03, 0, 1, 2, 3, 28, 100_000, 100_001, 0x7FFFFFFF, 0xFFFFFFFF)]
+SNIPPETS += [b"\x1f\x8b", b"\x1f\x8b\x08", zipped(b"")[:10], zipped(b""), b"\x0a", b"\xff"]
+CHANGES = st.lists(
+    st.tuples(st.sampled_from(["set", "delete", "insert", "truncate"]),
+              st.integers(-40, 40),  # the header, the start and the end of the values
+              st.binary(min_size=1, max_size=6) | st.sampled_from(SNIPPETS)),
+    min_size=1, max_size=4)
+
+
+def changed(content, changes):
+    content = bytearray(content)
+    for what, position, new in changes:
+        end = position + len(new) or None
+        if what == "set":
+            content[position:end] = new
+        elif what == "delete":
+            del content[position:end]
+        elif what == "insert":
+            content[position:position] = new
+        elif position:
+            del content[position:]
+    return bytes(content)
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory):
+    return write_data_set(tmp_path_factory.mktemp("fuzzed"))
+
+
+def assert_sound_or_refused(folder, name, content):
+    (folder / name).write_bytes(content)
+    try:
+        found = mnist.load(folder)
+    except DataError as error:
+        assert str(error).startswith(f"{folder}/") and "\n" not in str(error)
+    else:
+        for split in (found.train, found.test):
+            assert split.images.dtype == np.uint8 and split.images.shape[1:] == (28, 28, 1)
+            assert split.labels.dtype == np.int64 and split.labels.shape == split.images.shape[:1]
+            assert 0 <= split.labels.min() <= split.labels.max() <= 9
+    finally:
+        (folder / name).write_bytes(contents()[name])
+
+
+@fuzz(max_examples=150)
+@hypothesis.given(st.sampled_from(mnist.FILES),
+                  st.binary(max_size=40) | st.lists(st.sampled_from(SNIPPETS)).map(b"".join))
+def test_random_bytes_are_refused_or_read(fuzzed, name, content):
+    assert_sound_or_refused(fuzzed, name, content)
+
+
+@fuzz(max_examples=300)
+@hypothesis.given(st.sampled_from(mnist.FILES), CHANGES, st.sampled_from(["out", "in", "plain"]))
+def test_a_changed_file_is_refused_or_sound(fuzzed, name, changes, where):
+    """Changed in its gzipped bytes, in what is gzipped, or not gzipped at all."""
+    packed = contents()[name]
+    if where == "out":
+        content = changed(packed, changes)
+    else:
+        content = changed(gzip.decompress(packed), changes)
+    assert_sound_or_refused(fuzzed, name, zipped(content) if where == "in" else content)
