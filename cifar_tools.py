@@ -6,6 +6,7 @@ In the order they are called:
     download        fetch, verify and extract the official tarball
     load            the whole data set as uint8 images and int64 labels
     read_image      a person's own picture as such an image
+    fingerprint     a checksum that tells data sets apart
     prepare         uint8 images -> the float32 pixels a network sees
     training_batch  one batch of a training run, a function of (seed, step)
     evaluation_batches  a whole split, batch after batch
@@ -79,9 +80,19 @@ class Dataset(NamedTuple):
 
 
 def cache_folder():
-    """The user's cache folder of this project, as a path that need not exist."""
-    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(base) / "tf1-cifar10"
+    """The user's cache folder of this project, as a path that need not exist.
+
+    Without a home that can be written, as in some containers, it is a folder for temporary
+    files.
+    """
+    try:
+        base = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+        base.mkdir(parents=True, exist_ok=True)
+        if os.access(base, os.W_OK):
+            return base / "tf1-cifar10"
+    except (RuntimeError, OSError):  # no home, or no place in it
+        pass
+    return pathlib.Path(tempfile.gettempdir()) / "tf1-cifar10"
 
 
 def find(data_dir=None):
@@ -252,7 +263,9 @@ _OPCODES = {code[0]: pickle._Unpickler.dispatch[code[0]] for code in (
     pickle.SHORT_BINSTRING, pickle.BINBYTES, pickle.SHORT_BINBYTES, pickle.BINUNICODE,
     pickle.SHORT_BINUNICODE, pickle.BINPUT, pickle.LONG_BINPUT, pickle.BINGET,
     pickle.LONG_BINGET, pickle.MEMOIZE, pickle.GLOBAL, pickle.STACK_GLOBAL, pickle.REDUCE,
-    pickle.BUILD)}
+    pickle.BUILD,
+    # In no official file, but what old attacks are written with: known, they can be named.
+    pickle.STRING, pickle.UNICODE, pickle.INST)}
 
 
 def _set_items(reader):
@@ -482,6 +495,15 @@ def mean_image(images):
     return images.mean(0).astype(np.float32)
 
 
+def fingerprint(dataset):
+    """A checksum of all images and labels of a `Dataset`, as eight hexadecimal digits."""
+    checksum = 0
+    for split in (dataset.train, dataset.test):
+        for array in split:
+            checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+    return f"{checksum:08x}"
+
+
 def prepared_shape(image_shape, preparation):
     """(height, width, channels) of what `prepare` makes of images of `image_shape`.
 
@@ -568,7 +590,7 @@ def training_batch(split, step, *, batch_size, order, augment, prepare, seed):
       images float32 [B, height, width, channels], labels int64 [B].
     """
     size = len(split.labels)
-    epoch, number = divmod(step, steps_per_epoch(size, batch_size))
+    epoch, number = divmod(step, -(-size // batch_size))
     chosen = slice(number * batch_size, (number + 1) * batch_size)
     if order == "shuffled":
         chosen = _shuffled(size, seed, epoch)[chosen]
@@ -577,11 +599,6 @@ def training_batch(split, step, *, batch_size, order, augment, prepare, seed):
     rng = np.random.default_rng((seed, step, 1))
     images = augmentations.augment(split.images[chosen], augment, rng)
     return prepare(images), split.labels[chosen]
-
-
-def steps_per_epoch(size, batch_size):
-    """Batches in one pass over `size` images."""
-    return -(-size // batch_size)
 
 
 def evaluation_batches(split, prepare, batch_size=500):

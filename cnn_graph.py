@@ -35,15 +35,14 @@ class Model(NamedTuple):
     summaries: tf.Tensor        # string [], serialized for TensorBoard, of a training batch
 
 
-def build(recipe, image_shape, num_classes, epoch_steps, total_steps):
+def build(recipe, image_shape, num_classes, training_images):
     """Build the graph of `recipe` in the default graph.
 
     Args:
       recipe: a `recipes.Recipe`.
       image_shape: (height, width, channels) of prepared images.
       num_classes: number of classes.
-      epoch_steps, total_steps: training steps in an epoch and in all, by which the
-        learning rate's schedule goes.
+      training_images: how many there are, by which the learning rate's schedule goes.
 
     Returns:
       A `Model`.
@@ -67,7 +66,7 @@ def build(recipe, image_shape, num_classes, epoch_steps, total_steps):
     accuracy = tf.reduce_mean(tf.cast(hits, tf.float32), name="accuracy")
 
     with tf.name_scope("schedule"):
-        rate = _learning_rate(recipe, global_step, epoch_steps, total_steps)
+        rate = _learning_rate(recipe, global_step, training_images)
     learning_rate = tf.identity(rate, "learning_rate")
     with tf.variable_scope("training"):
         optimizer = _optimizer(recipe, learning_rate)
@@ -125,13 +124,14 @@ def multiclass_hinge_loss(logits, labels):
     return tf.reduce_mean(tf.reduce_sum(tf.nn.relu(logits - right + 1.0), 1) - 1.0)
 
 
-def _learning_rate(recipe, global_step, epoch_steps, total_steps):
+def _learning_rate(recipe, global_step, training_images):
     rate = recipe.learning_rate
     if recipe.schedule == "cosine":
-        return tf.train.cosine_decay(rate, global_step, total_steps)
+        return tf.train.cosine_decay(rate, global_step, recipe.total_steps(training_images))
     if recipe.schedule in ("steps", "exponential"):
-        return tf.train.exponential_decay(rate, global_step, recipe.decay_epochs * epoch_steps,
-                                          recipe.decay_rate, recipe.schedule == "steps")
+        steps = recipe.decay_epochs * recipe.steps_per_epoch(training_images)
+        return tf.train.exponential_decay(rate, global_step, steps, recipe.decay_rate,
+                                          staircase=recipe.schedule == "steps")
     return tf.constant(rate)
 
 

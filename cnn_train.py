@@ -54,7 +54,10 @@ def parse_arguments(arguments=None):
     if "epochs" in given:
         given["steps"] = 0
     if "augment" in given:
-        given["augment"] = tuple(name for name in given["augment"] if name != "none")
+        if "none" in given["augment"] and len(given["augment"]) > 1:
+            raise console.UserError("--augment none stands alone")
+        given["augment"] = tuple(  # in one order, so that the same names are the same setting
+            name for name in recipes.AUGMENTATIONS if name in given["augment"])
     options.dataset_asked = "dataset" in given
     try:
         return dataclasses.replace(recipe, **given), options
@@ -113,20 +116,80 @@ def load_data(recipe, options):
         title = datasets.TITLES[recipe.dataset]
         print(f"NO {title} HERE: {error}; not in the usual folders or the cache either.\n"
               f"TRAINING ON THE BUILT-IN DATA SET shapes INSTEAD: no figure below is {title}'s.\n"
-              f"{how}", file=sys.stderr)
+              f"{how} Then train with --overwrite.", file=sys.stderr)
         recipe = dataclasses.replace(recipe, dataset="shapes")
         return recipe, datasets.load("shapes")
 
 
 def describe(dataset, recipe):
     """What recipe.json tells of the data set, as a dictionary."""
+    import os.path
+
     import cifar_tools
     training, held_out = cifar_tools.hold_out(dataset.train, recipe.held_out)
-    return {"name": dataset.name, "directory": dataset.directory,
+    return {"name": dataset.name, "directory": os.path.abspath(dataset.directory),
             "class_names": list(dataset.class_names),
             "image_shape": list(dataset.train.images.shape[1:]),
             "training_images": len(training.labels), "held_out_images": len(held_out.labels),
-            "test_images": len(dataset.test.labels)}
+            "test_images": len(dataset.test.labels), "crc32": cifar_tools.fingerprint(dataset)}
+
+
+def check(recipe, description):
+    """Raise a `console.UserError` if the recipe cannot be trained on the data set."""
+    import cifar_tools
+    if description["training_images"] < 1:
+        raise console.UserError(f"--held-out {recipe.held_out} leaves no image to train on")
+    if "hue" in recipe.augment and description["image_shape"][-1] != 3:
+        raise console.UserError(f"--augment hue needs colours, and {recipe.dataset} has none")
+    cifar_tools.prepared_shape(description["image_shape"], recipe.preparation)
+
+
+def can_resume(folder, recipe, description):
+    """Whether there is a run in `folder` that this command takes up.
+
+    Raises:
+      console.UserError: something is there that it cannot take up.
+    """
+    if folder.path.exists() and not folder.path.is_dir():
+        raise console.UserError(f"--run-dir {folder.path}: is not a folder")
+    if not folder.exists():
+        if remains := folder.remains():
+            raise console.UserError(f"{remains[0]} is there, but no recipe.json; give another "
+                                    "--run-dir, or --overwrite to delete it")
+        return False
+    _, old_recipe, old = folder.read_description()
+    changed = recipes.differences(old_recipe, recipe)
+    if not changed and old["crc32"] != description["crc32"]:
+        changed = [f"other images in {description['directory']} than in {old['directory']} before"]
+    if changed:
+        raise console.UserError(
+            f"{folder.path} holds a run with other settings ({'; '.join(changed)}); give "
+            "the same settings to take it up, another --run-dir, or --overwrite to start anew")
+    asked, saved = recipe.total_steps(description["training_images"]), folder.saved()
+    if saved and saved[-1][0] > asked:
+        raise console.UserError(f"{folder.path} is trained for {saved[-1][0]} steps already, more "
+                                f"than the {asked} asked for; give a larger --epochs or --steps")
+    return True
+
+
+def is_finished(folder, recipe, description):
+    """Whether the run is done; says so, and how to train on."""
+    result = folder.read_result()
+    if not result:
+        return False
+    trained, images = result["trained_steps"], description["training_images"]
+    if trained < recipe.total_steps(images):
+        if not recipe.early_stopping or recipe.early_stopping > result["early_stopping"]:
+            return False
+        more = f"--early-stopping {2 * recipe.early_stopping}"
+    else:
+        more = f"--steps {2 * trained}" if recipe.steps else f"--epochs {2 * recipe.epochs}"
+    print(f"{folder.path} is finished: {trained} steps "
+          f"({trained / recipe.steps_per_epoch(images):.4g} epochs) on {description['name']}, "
+          f"test accuracy {result['test_accuracy']:.4f} "
+          f"({result['test_correct']}/{result['test_images']}); train on with a larger number, "
+          f"such as {more}")
+    return True
 
 
 def main():
@@ -136,21 +199,10 @@ def main():
     folder = RunFolder(options.run_dir or f"runs/{options.recipe}")
     recipe, dataset = load_data(recipe, options)
     description = describe(dataset, recipe)
-    if description["training_images"] < 1:
-        raise console.UserError(f"--held-out {recipe.held_out} leaves no image to train on")
-    if "hue" in recipe.augment and description["image_shape"][-1] != 3:
-        raise console.UserError(f"--augment hue needs colours, and {dataset.name} has none")
-
-    if folder.exists() and not options.overwrite:
-        changed = recipes.differences(folder.read_description()[0], recipe)
-        if changed:
-            raise console.UserError(
-                f"{folder.path} holds a run with other settings ({'; '.join(changed)}); give "
-                "the same settings to take it up, another --run-dir, or --overwrite to start anew")
-        if is_finished(folder, recipe, description):
-            return None
-    else:
-        folder.clear()
+    check(recipe, description)
+    resume = not options.overwrite and can_resume(folder, recipe, description)
+    if resume and is_finished(folder, recipe, description):
+        return None
 
     print(f"recipe {options.recipe} on {dataset.name} ({dataset.directory}): "
           f"{description['training_images']:,} training, {description['held_out_images']:,} "
@@ -162,7 +214,10 @@ def main():
         import numpy
 
         from training import loop
-    folder.write_description(recipe, description, {
+    loop.session_config(options.device)  # refuses a device that is not there
+    if not resume:
+        folder.clear()
+    folder.write_description(options.recipe, recipe, description, {
         "python": platform.python_version(), "tensorflow": tf.__version__,
         "numpy": numpy.__version__, "matplotlib": matplotlib.__version__})
     folder.result_file.unlink(missing_ok=True)
@@ -171,27 +226,6 @@ def main():
     print(f"on {dataset.name}, with {folder.read_result()['checkpoint']}; everything is in "
           f"{folder.path}: checkpoints, metrics.csv, learning_curve.png, events, saved_model")
     return None
-
-
-def is_finished(folder, recipe, description):
-    """Whether the run is done; says so, and how to train on."""
-    import cifar_tools
-    if not folder.result_file.exists():
-        return False
-    result = folder.read_result()
-    epoch_steps = cifar_tools.steps_per_epoch(description["training_images"], recipe.batch_size)
-    trained, asked = result["trained_steps"], recipe.total_steps(epoch_steps)
-    if trained < asked:
-        if not recipe.early_stopping or recipe.early_stopping > result["early_stopping"]:
-            return False
-        more = f"--early-stopping {2 * recipe.early_stopping}"
-    else:
-        more = f"--steps {2 * trained}" if recipe.steps else f"--epochs {2 * recipe.epochs}"
-    print(f"{folder.path} is finished: {trained} steps ({trained / epoch_steps:g} epochs) on "
-          f"{description['name']}, test accuracy {result['test_accuracy']:.4f} "
-          f"({result['test_correct']}/{result['test_images']}); train on with a larger number, "
-          f"such as {more}")
-    return True
 
 
 if __name__ == "__main__":

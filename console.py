@@ -76,8 +76,6 @@ class progress:
             bar.update(done, "any short text")
     """
 
-    width = 24
-
     def __init__(self, total, title, unit="", delay=0.5):
         self.total, self.title, self.unit = total, title, unit
         self.start = time.monotonic()
@@ -91,15 +89,15 @@ class progress:
         if not self.shown or now < self.next_draw:
             return
         self.next_draw, self.drawn = now + 0.1, True
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
         if self.total:
             share = min(done / self.total, 1.0)
-            filled = int(share * self.width)
             left = (now - self.start) * (1 - share) / share if share else 0.0
-            line = (f"{self.title} [{'=' * filled:<{self.width}}] {_short(done)}/"
-                    f"{_short(self.total)}{self.unit}  {note}  {left:.0f} s left")
+            tail = f" {_short(done)}/{_short(self.total)}{self.unit}  {note}  {left:.0f} s left"
+            width = max(5, min(24, columns - 4 - len(self.title) - len(tail)))
+            line = f"{self.title} [{'=' * int(share * width):<{width}}]{tail}"
         else:
             line = f"{self.title} {_short(done)}{self.unit}  {note}"
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
         sys.stderr.write("\r\x1b[K" + line[:columns - 1])
         sys.stderr.flush()
 

@@ -233,7 +233,7 @@ def trained_layers(folder, checkpoint, pixels):
 def main():
     options = parse_arguments()
     folder = RunFolder(options.run) if options.run else None
-    recipe, description, _ = folder.read_description() if folder else (None, None, None)
+    name, recipe, description = folder.read_description() if folder else (None,) * 3
     out = pathlib.Path(options.out or (folder.path / "pictures" if folder else "pictures"))
     if out.exists() and not out.is_dir():
         raise console.UserError(f"--out {out}: is not a folder")
@@ -248,7 +248,7 @@ def main():
     print(f"data set {dataset.name} ({dataset.directory}), {image_words}")
     if folder:
         layers, probabilities, step = trained_layers(folder, options.checkpoint, pixels)
-        about = f"{recipe.network} trained on {dataset.name}, step {step}; {image_words}"
+        about = f"{name} trained on {dataset.name}, step {step}; {image_words}"
     else:
         layers = random_layers(pixels, options.filters, options.filter_size, options.seed)
         about = f"data set {dataset.name}; {image_words}"

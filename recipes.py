@@ -12,10 +12,17 @@ import math
 import networks
 
 
-def _field(default, help, choices=None, minimum=None, above=None, below=None):
+def _field(default, help, choices=None, minimum=None, above=None, below=None, resumable=False):
+    """A field with its help, its limits and whether a run may be taken up with another value."""
     return dataclasses.field(default=default, metadata={
-        "help": help, "choices": choices, "minimum": minimum, "above": above, "below": below})
+        "help": help, "choices": choices, "minimum": minimum, "above": above, "below": below,
+        "resumable": resumable})
 
+
+# Names of things that are made elsewhere, where NumPy is needed; tests hold them together.
+DATASETS = ("cifar10", "mnist", "shapes")
+PREPARATIONS = ("gray24", "standardized24", "unit", "minus_mean")
+AUGMENTATIONS = ("scale", "crop", "flip", "hue", "contrast", "brightness", "noise")
 
 # The fields that only some networks know, as keyword-only parameters of their `inference`.
 NETWORK_OPTIONS = ("initialization", "conv_layers", "dropout", "batch_norm_decay")
@@ -32,13 +39,12 @@ class Recipe:
 
     # the network and its data
     network: str = _field("lrn_cnn", "the file in networks/ that builds it", networks.NAMES)
-    dataset: str = _field("cifar10", "data set", ("cifar10", "mnist", "shapes"))
+    dataset: str = _field("cifar10", "data set", DATASETS)
     preparation: str = _field(
         "gray24", "what is done to the pixels: gray24 is chapter 9's clean; standardized24 the "
         "same in colour; unit divides by 255; minus_mean takes the mean training image away",
-        ("gray24", "standardized24", "unit", "minus_mean"))
-    augment: tuple = _field((), "random changes of the training images", (
-        "scale", "crop", "flip", "hue", "contrast", "brightness", "noise"))
+        PREPARATIONS)
+    augment: tuple = _field((), "random changes of the training images", AUGMENTATIONS)
     held_out: float = _field(0.1, "share of the training images kept from training to choose "
                              "the best checkpoint; 0 for none", minimum=0.0, below=1.0)
 
@@ -74,18 +80,20 @@ class Recipe:
     order: str = _field("shuffled", "of the training images: shuffled anew every epoch, in_order "
                         "of the files, or drawn with_replacement",
                         ("shuffled", "in_order", "with_replacement"))
-    epochs: int = _field(10, "passes over the training images", minimum=1)
-    steps: int = _field(0, "steps to train, instead of epochs; 0 goes by the epochs", minimum=0)
+    epochs: int = _field(10, "passes over the training images", minimum=1, resumable=True)
+    steps: int = _field(0, "steps to train, instead of epochs; 0 goes by the epochs", minimum=0,
+                        resumable=True)
     early_stopping: int = _field(0, "stop when the held-out accuracy has not grown for so many "
-                                 "epochs; 0 never does", minimum=0)
+                                 "epochs; 0 never does", minimum=0, resumable=True)
     seed: int = _field(0, "decides first weights, order, augmentation and dropout", minimum=0)
 
     # what is told and kept
     test_every_epoch: bool = _field(False, "test after every epoch, as the tutorials do, "
-                                    "not only at the end")
+                                    "not only at the end", resumable=True)
     summary_every: int = _field(100, "steps between TensorBoard's histograms and images; 0 for "
-                                "none", minimum=0)
-    max_to_keep: int = _field(5, "checkpoints to keep beside the best", minimum=1)
+                                "none", minimum=0, resumable=True)
+    max_to_keep: int = _field(5, "checkpoints to keep beside the best", minimum=1,
+                              resumable=True)
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -100,9 +108,13 @@ class Recipe:
             raise ValueError(f"early_stopping is {self.early_stopping}, expected 0 without "
                              "held-out images")
 
-    def total_steps(self, steps_per_epoch):
-        """Number of training steps when an epoch has `steps_per_epoch`."""
-        return self.steps or self.epochs * steps_per_epoch
+    def steps_per_epoch(self, training_images):
+        """Batches in one pass over so many images; the last may be smaller."""
+        return -(-training_images // self.batch_size)
+
+    def total_steps(self, training_images):
+        """Number of training steps on so many images."""
+        return self.steps or self.epochs * self.steps_per_epoch(training_images)
 
 
 def _check(field, value):
@@ -133,17 +145,18 @@ def to_dict(recipe):
 def from_dict(settings):
     """The recipe that `to_dict` made `settings` of.
 
+    A missing field has its default, so a run that was made before there was such a field
+    can still be read; the default of a new field must mean what was done without it.
+
     Raises:
-      ValueError: not a dictionary, an unknown or a missing field, or a bad value.
+      ValueError: not a dictionary, an unknown field, or a bad value.
     """
     if not isinstance(settings, dict):
         raise ValueError(f"expected a dictionary of settings, found {type(settings).__name__}")
     names = {field.name for field in dataclasses.fields(Recipe)}
     if unknown := settings.keys() - names:
         raise ValueError(f"unknown setting {', '.join(sorted(map(str, unknown)))}")
-    if missing := names - settings.keys():
-        raise ValueError(f"no setting {', '.join(sorted(missing))}")
-    if isinstance(settings["augment"], list):  # JSON has no tuples
+    if isinstance(settings.get("augment"), list):  # JSON has no tuples
         settings = {**settings, "augment": tuple(settings["augment"])}
     return Recipe(**settings)
 
@@ -151,11 +164,12 @@ def from_dict(settings):
 def differences(old, new):
     """What keeps `new` from going on where `old` stopped: 'field: OLD before, NEW now' each.
 
-    How long to train is not a difference: more of it is how one trains on.
+    How long to train and what to tell are not: other values of these are no other run.
     """
-    return [f"{name}: {before!r} before, {getattr(new, name)!r} now"
-            for name, before in to_dict(old).items()
-            if name not in ("epochs", "steps", "early_stopping") and before != getattr(new, name)]
+    return [f"{field.name}: {getattr(old, field.name)!r} before, {getattr(new, field.name)!r} now"
+            for field in dataclasses.fields(Recipe)
+            if not field.metadata["resumable"]
+            and getattr(old, field.name) != getattr(new, field.name)]
 
 
 # Where a listing does something else than its text intends, the recipe does what is intended;
@@ -168,13 +182,13 @@ RECIPES = {
     # I. Zafar et al., Hands-On Convolutional Neural Networks with TensorFlow.
     "hinge": Recipe(
         network="linear", preparation="unit", loss="multiclass_hinge", held_out=0.0,
-        optimizer="gradient_descent", learning_rate=0.5, schedule="constant",
+        optimizer="gradient_descent", learning_rate=0.5, schedule="cosine",
         batch_size=100, epochs=10),
 
     # W. Beyer, Simple Image Recognition with TensorFlow, parts 1 and 2.
     "softmax": Recipe(
         network="linear", preparation="minus_mean", held_out=0.0,
-        optimizer="gradient_descent", learning_rate=0.005, schedule="constant",
+        optimizer="gradient_descent", learning_rate=0.005, schedule="cosine",
         batch_size=100, order="with_replacement", steps=1000),
     "two_layer_fc": Recipe(
         network="two_layer_fc", preparation="minus_mean", held_out=0.0, l2=0.1,

@@ -4,6 +4,8 @@
     python restore_model.py runs/lrn_cnn cat.png dog.jpg    classify pictures
 """
 
+import sys
+
 import console
 from training.run_folder import RunFolder, save_figure
 
@@ -26,13 +28,13 @@ def parse_arguments(arguments=None):
     return parser.parse_args(arguments)
 
 
-def test(session, dataset, preparation, folder):
+def test(session, dataset, prepare, folder):
     """Print accuracy, whole and per class, and draw confusion_matrix.png."""
     import numpy as np
 
     from training import loop
     labels = dataset.test.labels
-    result = loop.evaluate(session, dataset.test, preparation)
+    result = loop.evaluate(session, dataset.test, prepare)
     print(result.line())
     counts = np.zeros((len(dataset.class_names),) * 2, int)
     np.add.at(counts, (labels, result.predictions), 1)
@@ -68,19 +70,19 @@ def confusion_matrix(counts, class_names, title):
     return figure
 
 
-def classify(session, files, images, recipe, class_names, data_name, folder):
+def classify(session, files, images, prepare, class_names, title, folder):
     """Print the three likeliest classes of each picture and draw predictions.png."""
     import numpy as np
     probabilities = session.run("probabilities:0",
-                                {"images:0": folder.prepare(recipe)(np.stack(images))})
+                                {"images:0": prepare(np.stack(images))})
     lines = []
     for file, row in zip(files, probabilities):
         likeliest = row.argsort()[::-1][:3]
         lines.append([f"{class_names[index]} {row[index]:.3f}" for index in likeliest])
         print(f"{file}: {', '.join(lines[-1])}")
     file = folder.path / "predictions.png"
-    save_figure(predictions(images, files, lines, f"{recipe.network} trained on {data_name}"), file)
-    print(f"drew {file}")
+    save_figure(predictions(images, files, lines, title), file)
+    print(f"{title}; drew {file}")
 
 
 def predictions(images, files, lines, title):
@@ -114,21 +116,24 @@ def predictions(images, files, lines, title):
 def main():
     options = parse_arguments()
     folder = RunFolder(options.run)
-    recipe, data, _ = folder.read_description()
+    name, recipe, data = folder.read_description()
+    import cifar_tools
     if options.images:
-        import cifar_tools
         images = [cifar_tools.read_image(file, data["image_shape"]) for file in options.images]
     else:
         import datasets
         dataset = datasets.load_again(data, options.data_dir)
+        if cifar_tools.fingerprint(dataset) != data["crc32"]:
+            print(f"{dataset.directory} holds other images than the run was trained and tested on; "
+                  "its figures are not comparable", file=sys.stderr)
     with console.quiet_tensorflow():
         from training import restore
     with restore.restored(folder, options.checkpoint, options.via, options.device) as (
             session, path):
         print(f"restored {path}, global step {session.run('global_step:0')}, via {options.via}")
         if options.images:
-            classify(session, options.images, images, recipe, data["class_names"],
-                     data["name"], folder)
+            classify(session, options.images, images, folder.prepare(recipe),
+                     data["class_names"], f"{name} trained on {data['name']}", folder)
         else:
             test(session, dataset, folder.prepare(recipe), folder)
 

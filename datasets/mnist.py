@@ -127,9 +127,7 @@ def download(directory, url=None, md5s=None, timeout=10.0):
         try:
             os.rename(fetched, target)
         except OSError:
-            if not target.is_dir():
-                raise
-            # Something is in the folder already. Ours is whole, so it wins; all else stays.
+            # Something is in that folder already. Ours is whole, so it wins; all else stays.
             for name in FILES:
                 os.replace(fetched / name, target / name)
     return target

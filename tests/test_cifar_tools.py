@@ -698,7 +698,6 @@ def test_a_training_batch_depends_on_seed_and_step_alone(numbered):
 
 @pytest.mark.parametrize("order", ["shuffled", "in_order"])
 def test_an_epoch_takes_every_image_once(numbered, order):
-    assert cifar_tools.steps_per_epoch(120, 50) == 3
     epochs = []
     for epoch in range(3):
         labels = [make_batch(numbered, 3 * epoch + i, order=order)[1] for i in range(3)]
@@ -727,12 +726,6 @@ def test_drawing_with_replacement(numbered):
     assert len(labels) == 3000, "every batch is full"
     # 25 times each on average, and far enough from always 25 to be drawn independently
     assert 2.5 < counts.std() < 8 and counts.min() > 5
-
-
-@pytest.mark.parametrize("size, batch_size, steps", [(1, 1, 1), (100, 50, 2), (101, 50, 3),
-                                                     (5, 50, 1), (0, 50, 0)])
-def test_steps_per_epoch(size, batch_size, steps):
-    assert cifar_tools.steps_per_epoch(size, batch_size) == steps
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (28, 28, 1)])

@@ -102,7 +102,7 @@ def batch(count=8, seed=3):
 
 def build(**changes):
     recipe = dataclasses.replace(RECIPE, **changes)
-    return cnn_graph.build(recipe, (24, 24, 1), 10, epoch_steps=10, total_steps=100)
+    return cnn_graph.build(recipe, (24, 24, 1), 10, training_images=10 * recipe.batch_size)
 
 
 def test_lrn_cnn_has_the_books_shapes_and_parameters():

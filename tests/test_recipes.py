@@ -5,8 +5,12 @@ import json
 
 import pytest
 
+import augmentations
+import cifar_tools
 import cnn_train
 import console
+import datasets
+import networks
 import recipes
 
 RECIPE = recipes.RECIPES["lrn_cnn"]
@@ -37,7 +41,6 @@ def test_bad_values_are_named(field, value, words):
 
 
 @pytest.mark.parametrize("change, words", [
-    (lambda settings: settings.pop("seed"), "no setting seed"),
     (lambda settings: settings.update(colour=1), "unknown setting colour"),
     (lambda settings: settings.update(epochs="10"), "epochs is '10', expected int"),
 ])
@@ -48,8 +51,22 @@ def test_from_dict_refuses(change, words):
         recipes.from_dict(settings)
 
 
+def test_a_field_that_a_run_did_not_know_has_its_default():
+    settings = recipes.to_dict(RECIPE)
+    del settings["seed"]
+    assert recipes.from_dict(settings) == RECIPE
+
+
+def test_names_are_those_of_what_they_name():
+    assert recipes.DATASETS == tuple(datasets.TITLES) == tuple(datasets.HOW_TO_GET)
+    assert recipes.PREPARATIONS == tuple(cifar_tools.PREPARATIONS)
+    assert recipes.AUGMENTATIONS == tuple(augmentations.AUGMENTATIONS)
+    assert set(recipes.NETWORK_OPTIONS) == {
+        option for name in networks.NAMES for option in networks.options(name)}
+
+
 def test_differences_leave_out_how_long():
-    longer = dataclasses.replace(RECIPE, epochs=99, steps=7)
+    longer = dataclasses.replace(RECIPE, epochs=99, steps=7, early_stopping=3, max_to_keep=1)
     assert recipes.differences(RECIPE, longer) == []
     other = dataclasses.replace(longer, seed=5, augment=())
     assert recipes.differences(RECIPE, other) == [
@@ -57,8 +74,9 @@ def test_differences_leave_out_how_long():
 
 
 def test_total_steps():
-    assert RECIPE.total_steps(180) == 180 * RECIPE.epochs
-    assert dataclasses.replace(RECIPE, steps=7).total_steps(180) == 7
+    assert RECIPE.total_steps(45_000) == 360 * RECIPE.epochs
+    assert RECIPE.steps_per_epoch(126) == 2
+    assert dataclasses.replace(RECIPE, steps=7).total_steps(45_000) == 7
 
 
 def parse(line):
@@ -89,12 +107,12 @@ def test_command_line_defaults_are_the_recipes():
     assert (options.recipe, options.device, options.dataset_asked) == ("lrn_cnn", "auto", False)
     assert parse("--dataset shapes")[1].dataset_asked
     assert parse("--augment none")[0].augment == ()
-    assert parse("--augment flip crop")[0].augment == ("flip", "crop")
+    assert parse("--augment flip crop")[0].augment == ("crop", "flip")
 
 
 def test_epochs_given_take_the_place_of_steps(monkeypatch):
     monkeypatch.setitem(recipes.RECIPES, "lrn_cnn", dataclasses.replace(RECIPE, steps=1000))
-    assert parse("--epochs 2")[0].total_steps(10) == 20
+    assert parse("--epochs 2")[0].total_steps(250) == 4
     assert parse("--batch-size 5")[0].total_steps(10) == 1000
 
 
@@ -105,6 +123,9 @@ def test_epochs_given_take_the_place_of_steps(monkeypatch):
     ("--learning-rate nan", "--learning-rate is nan, expected a finite number"),
     ("--held-out 1.5", "--held-out is 1.5"),
     ("--augment spin", "spin"),
+    ("--augment none crop", "--augment none stands alone"),
+    ("--recipe softmax --dropout 0.5", "--dropout is 0.5, expected 0.0: the network linear has no"),
+    ("--held-out 0 --early-stopping 2", "--early-stopping is 2, expected 0 without held-out"),
     ("--recipe none", "none"),
     ("--nonsense", "--nonsense"),
 ])

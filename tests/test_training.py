@@ -26,7 +26,7 @@ def dataset(tiny_cifar):
 
 def train(recipe, dataset, path):
     folder = RunFolder(path)
-    folder.write_description(recipe, cnn_train.describe(dataset, recipe), {})
+    folder.write_description("lrn_cnn", recipe, cnn_train.describe(dataset, recipe), {})
     loop.train(recipe, dataset, folder, "cpu")
     return folder
 
@@ -57,8 +57,8 @@ def test_what_a_run_leaves_behind(whole_run, dataset):
     assert result["checkpoint"] == f"best-{best}"
     assert result["test_images"] == 40
     assert result["test_accuracy"] == result["test_correct"] / 40
-    recipe, data, _ = whole_run.read_description()
-    assert recipe == RECIPE
+    name, recipe, data = whole_run.read_description()
+    assert (name, recipe) == ("lrn_cnn", RECIPE)
     assert data["name"] == "cifar10"
     assert (data["training_images"], data["held_out_images"]) == (180, 20)
     assert whole_run.learning_curve.read_bytes().startswith(b"\x89PNG")
@@ -180,11 +180,12 @@ def test_a_checkpoint_that_cannot_be_read_is_one_line(whole_run, tmp_path):
     copy = RunFolder(tmp_path)
     copy.checkpoints.mkdir()
     copy.recipe_file.write_bytes(whole_run.recipe_file.read_bytes())
-    for suffix in (".index", ".data-00000-of-00001"):
+    for suffix in (".index", ".data-00000-of-00001", ".meta"):
         (copy.checkpoints / f"model.ckpt-6{suffix}").write_bytes(b"not a checkpoint")
-    with (pytest.raises(console.Failure, match="TensorFlow: "),
-          restore.restored(copy, device="cpu")):
-        pass
+    for via in ("saver", "meta_graph"):
+        with (pytest.raises(console.Failure, match=r"model\.ckpt-6.*: (cannot be|not a graph)"),
+              restore.restored(copy, via=via, device="cpu")):
+            pass
 
 
 def test_gpu_is_refused_where_there_is_none(monkeypatch):
@@ -196,8 +197,9 @@ def test_gpu_is_refused_where_there_is_none(monkeypatch):
 
 
 @pytest.mark.parametrize("content, words", [
-    ("{", "not JSON"), ("[1]", "JSON dictionary"), ("{}", "recipe"),
-    ('{"recipe": {}, "dataset": {}, "versions": {}}', "no setting"),
+    ("{", "not JSON"), ("[1]", "JSON dictionary"), ("{}", "no 'name' in it"),
+    ('{"name": "a", "recipe": {}, "dataset": {}}', "no 'image_shape' in it"),
+    ('{"name": "a", "recipe": {"seed": "b"}, "dataset": {}}', "seed is 'b', expected int"),
     ("[" * 100_000, "not JSON"),
 ])
 def test_damaged_recipe_json_is_one_line(content, words, tmp_path):

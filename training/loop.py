@@ -42,19 +42,19 @@ def train(recipe, dataset, folder, device="auto"):
       console.Failure: TensorFlow could not do it; the message says what.
     """
     training, held_out = cifar_tools.hold_out(dataset.train, recipe.held_out)
-    epoch_steps = cifar_tools.steps_per_epoch(len(training.labels), recipe.batch_size)
-    total_steps = recipe.total_steps(epoch_steps)
+    epoch_steps = recipe.steps_per_epoch(len(training.labels))
+    total_steps = recipe.total_steps(len(training.labels))
     image_shape = cifar_tools.prepared_shape(training.images.shape[1:], recipe.preparation)
     if recipe.preparation == "minus_mean":
         folder.write_mean_image(cifar_tools.mean_image(training.images))
     prepare = folder.prepare(recipe)
     with tf.Graph().as_default(), explained():
-        model = cnn_graph.build(recipe, image_shape, len(dataset.class_names), epoch_steps,
-                                total_steps)
+        model = cnn_graph.build(recipe, image_shape, len(dataset.class_names),
+                                len(training.labels))
         with tf.Session(config=session_config(device)) as session:
             print(f"{recipe.network}, {cnn_graph.parameters():,} parameters, on "
                   f"{device_name(session)}")
-            run = _Run(recipe, dataset.name, folder, model, session, prepare)
+            run = _Run(recipe, folder, model, session, prepare)
             if run.step:
                 print(f"resuming from step {run.step} of {total_steps} in {folder.path}")
             try:
@@ -62,7 +62,7 @@ def train(recipe, dataset, folder, device="auto"):
                     at_end = run.step % epoch_steps == 0 or run.step == total_steps
                     if at_end and run.step and not run.log.has(run.step):
                         run.end_epoch(held_out, dataset.test, epoch_steps, total_steps)
-                    if run.step == total_steps or at_end and run.stops_early():
+                    if run.step >= total_steps or at_end and run.stops_early():
                         break
                     epoch_end = (run.step // epoch_steps + 1) * epoch_steps
                     run.train_until(min(epoch_end, total_steps), training, epoch_steps)
@@ -81,7 +81,7 @@ class _Run:
         many images they saw.
     """
 
-    def __init__(self, recipe, dataset_name, folder, model, session, prepare):
+    def __init__(self, recipe, folder, model, session, prepare):
         self.recipe, self.folder, self.model, self.session = recipe, folder, model, session
         self.prepare = prepare
         self.saver = tf.train.Saver(max_to_keep=recipe.max_to_keep)
@@ -90,12 +90,13 @@ class _Run:
         saved = folder.saved()
         if saved:
             self.step, latest = saved[-1]
-            self.saver.restore(session, latest)
+            restore_variables(session, self.saver, latest)
             self.saver.recover_last_checkpoints([path for _, path in saved])
             self.best_saver.recover_last_checkpoints([path for _, path in folder.saved("best")])
         else:
             session.run(tf.global_variables_initializer())
-        self.log = records.Records(folder, self.step, f"{recipe.network} on {dataset_name}")
+        name, _, data = folder.read_description()
+        self.log = records.Records(folder, self.step, f"{name} on {data['name']}")
 
     def train_until(self, end, training, epoch_steps):
         """Train up to step `end`, at most to the end of the epoch.
@@ -120,7 +121,8 @@ class _Run:
             coming = thread.submit(batch, self.step)
             while self.step < end:
                 images, labels = coming.result()
-                coming = thread.submit(batch, self.step + 1)
+                if self.step + 1 < end:
+                    coming = thread.submit(batch, self.step + 1)
                 fetched = [model.train_op, model.loss, model.accuracy]
                 summarized = recipe.summary_every and self.step % recipe.summary_every == 0
                 if summarized:
@@ -153,7 +155,7 @@ class _Run:
             if self.recipe.test_every_epoch:
                 row["test_accuracy"] = evaluate(self.session, test, self.prepare).accuracy
         self.log.add(row)
-        told = [f"epoch {row['epoch']:g}/{total_steps / epoch_steps:g}", f"step {self.step}",
+        told = [f"epoch {row['epoch']:.4g}/{total_steps / epoch_steps:.4g}", f"step {self.step}",
                 f"loss {loss:.4f}", f"training accuracy {accuracy:.4f}"]
         told += [f"{words} accuracy {row[name]:.4f}"
                  for name, words in (("held_out_accuracy", "held-out"), ("test_accuracy", "test"))
@@ -169,8 +171,8 @@ class _Run:
 
     def finish(self, test):
         """Test and export the weights that count, and write the result down."""
-        step, path = (self.folder.saved("best") or self.folder.saved())[-1]
-        self.saver.restore(self.session, path)
+        step, path = self.folder.chosen()
+        restore_variables(self.session, self.saver, path)
         self.session.run(self.model.use_averages)
         result = evaluate(self.session, test, self.prepare)
         export.saved_model(self.session, self.folder.saved_model)
@@ -235,6 +237,20 @@ def evaluate(session, split, prepare):
     correct = int((predictions == split.labels).sum())
     return Evaluation(predictions, sum(losses) / len(predictions), correct,
                       correct / len(predictions))
+
+
+def restore_variables(session, saver, path):
+    """Restore the checkpoint at `path` with a `tf.train.Saver`.
+
+    Raises:
+      console.Failure: it is damaged, or of another graph; the message names it.
+    """
+    try:
+        saver.restore(session, path)
+    except (tf.errors.OpError, ValueError) as error:
+        # TensorFlow puts advice first, then what happened.
+        told = str(error).rpartition("Original error:")[2].strip().splitlines()[0]
+        raise console.Failure(f"{path}: cannot be restored; {told}") from error
 
 
 def session_config(device):

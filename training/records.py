@@ -43,7 +43,7 @@ class Records:
         """Record an epoch: write its line of metrics.csv and its summaries.
 
         Args:
-          row: dictionary of numbers, the same keys in every epoch; None for no figure.
+          row: dictionary of numbers with the keys `run_folder.METRICS`; None for no figure.
         """
         self.rows.append(row)
         self.folder.write_metrics(self.rows)
@@ -84,6 +84,7 @@ def learning_curve(rows, title):
     axes.yaxis.set_minor_formatter("{x:.2g}")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(True, which="both", alpha=0.3)
-    axes.legend()
+    if axes.lines:
+        axes.legend()
     return figure
 

@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 import cifar_tools
 import cnn_graph
 import console
-from training.loop import explained, session_config
+from training.loop import explained, restore_variables, session_config
 
 VIAS = ("saver", "meta_graph", "saved_model")
 
@@ -28,11 +28,10 @@ def choose(folder, checkpoint=None):
     Raises:
       console.UserError: there is no such checkpoint.
     """
-    best, latest = folder.saved("best"), folder.saved()
     if checkpoint is None:
-        checkpoint = "best" if best else "latest"
+        return folder.chosen()[1]
     if checkpoint in ("best", "latest"):
-        saved = best if checkpoint == "best" else latest
+        saved = folder.saved("best" if checkpoint == "best" else "model.ckpt")
         if not saved:
             raise console.UserError(f"{folder.checkpoints}: no {checkpoint} checkpoint; "
                                     "train the run first, or longer")
@@ -42,6 +41,18 @@ def choose(folder, checkpoint=None):
         raise console.UserError(f"--checkpoint {checkpoint}: no such checkpoint (expected best, "
                                 f"latest, or a path such as {folder.checkpoints}/model.ckpt-180)")
     return path
+
+
+def import_meta_graph(path):
+    """The saver of the graph in a .meta file, which becomes part of the default graph.
+
+    Raises:
+      console.Failure: the file is missing or damaged; the message names it.
+    """
+    try:
+        return tf.train.import_meta_graph(path)
+    except Exception as error:  # a damaged file can raise nearly anything
+        raise console.Failure(f"{path}: not a graph that can be imported ({error})") from error
 
 
 @contextlib.contextmanager
@@ -63,7 +74,7 @@ def restored(folder, checkpoint=None, via="saver", device="auto"):
       console.UserError: no such run or checkpoint.
       console.Failure: TensorFlow cannot read it.
     """
-    recipe, data, _ = folder.read_description()
+    _, recipe, data = folder.read_description()
     if via == "saved_model":
         if checkpoint:
             raise console.UserError("--via saved_model has one set of weights; "
@@ -77,12 +88,10 @@ def restored(folder, checkpoint=None, via="saver", device="auto"):
         if via == "saved_model":
             tf.saved_model.loader.load(session, [tf.saved_model.tag_constants.SERVING], path)
         elif via == "meta_graph":
-            tf.train.import_meta_graph(path + ".meta").restore(session, path)
+            restore_variables(session, import_meta_graph(path + ".meta"), path)
         else:
-            steps = cifar_tools.steps_per_epoch(data["training_images"], recipe.batch_size)
-            cnn_graph.build(recipe, cifar_tools.prepared_shape(data["image_shape"],
-                                                               recipe.preparation),
-                            len(data["class_names"]), steps, recipe.total_steps(steps))
-            tf.train.Saver().restore(session, path)
+            shape = cifar_tools.prepared_shape(data["image_shape"], recipe.preparation)
+            cnn_graph.build(recipe, shape, len(data["class_names"]), data["training_images"])
+            restore_variables(session, tf.train.Saver(), path)
         session.run(session.graph.get_operation_by_name("use_averages"))
         yield session, path

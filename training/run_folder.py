@@ -24,6 +24,11 @@ import shutil
 import console
 import recipes
 
+METRICS = ["epoch", "step", "learning_rate", "training_loss", "training_accuracy",
+           "held_out_loss", "held_out_accuracy", "test_accuracy"]
+RESULT = {"trained_steps": int, "early_stopping": int, "checkpoint": str, "checkpoint_step": int,
+          "test_accuracy": float, "test_correct": int, "test_images": int}
+
 
 class RunFolder:
     """The files of the run at `path`, which need not exist."""
@@ -43,42 +48,50 @@ class RunFolder:
         """Whether there is a run here."""
         return self.recipe_file.exists()
 
+    def remains(self):
+        """What stands here under a name that a run would write to."""
+        return [item for item in (
+            self.recipe_file, self.checkpoints, self.metrics_file, self.events,
+            self.learning_curve, self.result_file, self.saved_model, self.mean_image_file)
+            if item.exists()]
+
     def clear(self):
         """Remove what a run wrote here, and nothing else."""
-        for item in (self.recipe_file, self.metrics_file, self.learning_curve, self.result_file,
-                     self.mean_image_file):
-            item.unlink(missing_ok=True)
-        for item in (self.checkpoints, self.events, self.saved_model):
-            shutil.rmtree(item, ignore_errors=True)
+        for item in self.remains():
+            if item.is_dir():
+                shutil.rmtree(item)
+            else:
+                item.unlink()
 
-    def write_description(self, recipe, dataset, versions):
+    def write_description(self, name, recipe, dataset, versions):
         """Write recipe.json.
 
         Args:
+          name: what the recipe is called in `recipes.RECIPES`.
           recipe: the `recipes.Recipe`.
           dataset: a dictionary that tells of the data set.
           versions: a dictionary, package -> version.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.recipe_file, {"recipe": recipes.to_dict(recipe), "dataset": dataset,
-                                      "versions": versions})
+        write_json(self.recipe_file, {"name": name, "recipe": recipes.to_dict(recipe),
+                                      "dataset": dataset, "versions": versions})
 
     def read_description(self):
-        """(recipe, dataset, versions) of recipe.json.
+        """(name, recipe, dataset) as they were given to `write_description`.
 
         Raises:
           console.UserError: there is none, or it is damaged.
         """
         content = read_json(self.recipe_file)
         try:
+            name, dataset = content["name"], content["dataset"]
             recipe = recipes.from_dict(content["recipe"])
-            dataset, versions = content["dataset"], content["versions"]
-            _check_description(dataset, recipe)
+            _check_description(name, dataset, recipe)
         except KeyError as error:
             raise console.UserError(f"{self.recipe_file}: no {error} in it; damaged") from error
         except (TypeError, ValueError) as error:
             raise console.UserError(f"{self.recipe_file}: damaged; {error}") from error
-        return recipe, dataset, versions
+        return name, recipe, dataset
 
     def write_mean_image(self, mean):
         """Write the mean training image, float32 [height, width, channels]."""
@@ -111,8 +124,18 @@ class RunFolder:
         return mean
 
     def read_result(self):
-        """result.json as a dictionary, None without one."""
-        return read_json(self.result_file) if self.result_file.exists() else None
+        """result.json as a dictionary, None without one.
+
+        Raises:
+          console.UserError: it is damaged.
+        """
+        if not self.result_file.exists():
+            return None
+        result = read_json(self.result_file)
+        if any(type(result.get(name)) is not kind for name, kind in RESULT.items()):
+            raise console.UserError(f"{self.result_file}: damaged; remove it, and the same "
+                                    "training command writes it anew")
+        return result
 
     def saved(self, kind="model.ckpt"):
         """Complete checkpoints of a kind ('model.ckpt' or 'best'), the latest last.
@@ -123,9 +146,21 @@ class RunFolder:
         found = []
         for index in self.checkpoints.glob(f"{kind}-*.index"):
             step = re.fullmatch(rf"{re.escape(kind)}-(\d+)", index.stem)
-            if step and index.with_suffix(".data-00000-of-00001").exists():
+            if step and all(index.with_suffix(suffix).exists()
+                            for suffix in (".data-00000-of-00001", ".meta")):
                 found.append((int(step[1]), str(index.with_suffix(""))))
         return sorted(found)
+
+    def chosen(self):
+        """(step, path) of the checkpoint that counts: the best, without one the latest.
+
+        Raises:
+          console.UserError: there is none.
+        """
+        saved = self.saved("best") or self.saved()
+        if not saved:
+            raise console.UserError(f"{self.checkpoints}: no checkpoint yet; train longer")
+        return saved[-1]
 
     def read_metrics(self):
         """The rows of metrics.csv, as dictionaries of numbers; missing figures are None.
@@ -137,23 +172,27 @@ class RunFolder:
             return []
         try:
             with open(self.metrics_file, newline="", encoding="utf-8") as source:
-                return [{name: _number(value) for name, value in row.items()}
+                rows = [{name: _number(value) for name, value in row.items()}
                         for row in csv.DictReader(source)]
+            if any(list(row) != METRICS for row in rows):
+                raise ValueError(f"its columns are not {', '.join(METRICS)}")
         except (ValueError, TypeError, csv.Error) as error:
-            raise console.UserError(f"{self.metrics_file}: damaged ({error})") from error
+            raise console.UserError(f"{self.metrics_file}: damaged; {error}") from error
+        return rows
 
     def write_metrics(self, rows):
-        """Replace metrics.csv by `rows`, dictionaries with the same keys."""
+        """Replace metrics.csv by `rows`, dictionaries with the keys METRICS."""
         with replacing(self.metrics_file, newline="") as out:
-            writer = csv.DictWriter(out, rows[0] if rows else [])
+            writer = csv.DictWriter(out, METRICS)
             writer.writeheader()
             writer.writerows(rows)
 
 
-def _check_description(dataset, recipe):
+def _check_description(name, dataset, recipe):
     """Raise ValueError, TypeError or KeyError unless `dataset` describes a data set."""
     shape, names = dataset["image_shape"], dataset["class_names"]
-    good = (dataset["name"] == recipe.dataset and isinstance(dataset["directory"], str)
+    good = (isinstance(name, str) and dataset["name"] == recipe.dataset
+            and isinstance(dataset["directory"], str) and isinstance(dataset["crc32"], str)
             and isinstance(names, list) and all(isinstance(name, str) for name in names)
             and 1 < len(names) <= 1000
             and isinstance(shape, list) and len(shape) == 3
