@@ -542,7 +542,7 @@ def read_image(file, image_shape):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=("PNG", "JPEG", "MPO")) as picture:
+            with Image.open(file, formats=("PNG", "JPEG")) as picture:
                 picture = ImageOps.exif_transpose(picture)
                 if picture.mode.startswith("I"):  # 16 bits a pixel, which convert() would clip
                     picture = Image.fromarray((np.asarray(picture) // 256).astype(np.uint8))
@@ -553,6 +553,8 @@ def read_image(file, image_shape):
                 picture = ImageOps.fit(picture, (width, height), Image.Resampling.BOX)
     except FileNotFoundError:
         raise DataError(f"{file}: no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{file}: is a folder, expected a PNG or JPEG") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{file}: too many pixels for a picture; make it smaller") from error
     except Exception as error:  # a damaged image can raise nearly anything

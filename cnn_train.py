@@ -157,6 +157,8 @@ def can_resume(folder, recipe, description):
             raise console.UserError(f"{remains[0]} is there, but no recipe.json; give another "
                                     "--run-dir, or --overwrite to delete it")
         return False
+    if not folder.checkpoints.exists() or not any(folder.checkpoints.iterdir()):
+        return False  # a run that did not get to its first checkpoint has nothing to keep
     _, old_recipe, old = folder.read_description()
     changed = recipes.differences(old_recipe, recipe)
     if not changed and old["crc32"] != description["crc32"]:
@@ -184,8 +186,9 @@ def is_finished(folder, recipe, description):
         more = f"--early-stopping {2 * recipe.early_stopping}"
     else:
         more = f"--steps {2 * trained}" if recipe.steps else f"--epochs {2 * recipe.epochs}"
+    epochs = trained / recipe.steps_per_epoch(images)
     print(f"{folder.path} is finished: {trained} steps "
-          f"({trained / recipe.steps_per_epoch(images):.4g} epochs) on {description['name']}, "
+          f"({epochs:.4g} epoch{'s' * (epochs != 1)}) on {description['name']}, "
           f"test accuracy {result['test_accuracy']:.4f} "
           f"({result['test_correct']}/{result['test_images']}); train on with a larger number, "
           f"such as {more}")
@@ -220,7 +223,6 @@ def main():
     folder.write_description(options.recipe, recipe, description, {
         "python": platform.python_version(), "tensorflow": tf.__version__,
         "numpy": numpy.__version__, "matplotlib": matplotlib.__version__})
-    folder.result_file.unlink(missing_ok=True)
     result = loop.train(recipe, dataset, folder, options.device)
     print(result.line())
     print(f"on {dataset.name}, with {folder.read_result()['checkpoint']}; everything is in "

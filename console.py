@@ -19,6 +19,14 @@ class UserError(Exception):
     """The user asked for something that cannot be: told in one line, exit status 2."""
 
 
+class Interrupted(Exception):
+    """A signal asked for an end: told in one line, exit status 128 and its number."""
+
+    def __init__(self, message, number):
+        super().__init__(message)
+        self.number = number
+
+
 class Failure(Exception):
     """The machine could not do what was rightly asked: told in one line, exit status 1."""
 
@@ -32,9 +40,11 @@ def run(main, name):
 
     Raises:
       SystemExit: always: 0 when all went well, 2 for a `UserError`, 1 for a `Failure` or
-        an error of the operating system (disk full, no permission), 130 after Ctrl-C.
+        an error of the operating system (disk full, no permission), 130 after Ctrl-C,
+        143 after SIGTERM.
         Anything else is a defect of ours and keeps its traceback.
     """
+    sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
     try:
         status = main()
         print(end="", flush=True)  # a broken pipe or a full disk shows now, not after us
@@ -46,9 +56,21 @@ def run(main, name):
         sys.exit(1)
     except (Failure, OSError) as error:
         message, status = error, 1
+    except Interrupted as error:
+        message, status = error, 128 + error.number
     except KeyboardInterrupt:
         message, status = "interrupted", 130
+    except ModuleNotFoundError as error:
+        if error.name not in ("tensorflow", "numpy", "matplotlib", "PIL"):
+            raise
+        message, status = (f"{error.name} is not installed for {sys.executable}; make train "
+                           "installs it in .venv, whose .venv/bin/python is to be used"), 1
     sys.exit(complain(name, message, status))
+
+
+def plain(text):
+    """`text` as a picture can show it: what its font does not have becomes a question mark."""
+    return "".join(c if c.isprintable() and ord(c) < 0x530 else "?" for c in text)
 
 
 def complain(name, message, status):
@@ -61,6 +83,9 @@ def complain(name, message, status):
 
 class ArgumentParser(argparse.ArgumentParser):
     """An argument parser whose complaints are a `UserError`, so one line."""
+
+    def __init__(self, **options):
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message):
         raise UserError(f"{message}; see --help")
@@ -133,7 +158,7 @@ def quiet_stderr():
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             sys.stderr.flush()
             held.seek(0)
             os.write(kept, held.read())

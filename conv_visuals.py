@@ -150,7 +150,7 @@ def choose_image(options, dataset):
     import cifar_tools
     if options.image:
         image = cifar_tools.read_image(options.image, dataset.train.images.shape[1:])
-        return image, f"picture {pathlib.Path(options.image).name}"
+        return image, f"picture {console.plain(pathlib.Path(options.image).name)}"
     name, split = ("test", dataset.test) if options.run else ("training", dataset.train)
     number = IMAGE_INDEX if options.image_index is None else options.image_index
     if not 0 <= number < len(split.labels):

@@ -25,7 +25,7 @@ def parse_arguments(arguments=None):
                         help="folder of the data set (default: where the training found it)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto",
                         help="what to compute on (default: auto, a GPU if there is one)")
-    return parser.parse_args(arguments)
+    return parser.parse_intermixed_args(arguments)
 
 
 def test(session, dataset, prepare, folder):
@@ -86,7 +86,7 @@ def classify(session, files, images, prepare, class_names, title, folder):
 
 
 def predictions(images, files, lines, title):
-    """A figure of pictures as the network gets them, with what it takes them for.
+    """A figure of pictures, as small as the data set's, with what the network takes them for.
 
     Args:
       images: list of uint8 [height, width, channels].
@@ -105,7 +105,7 @@ def predictions(images, files, lines, title):
     for number, (image, file, texts) in enumerate(zip(images, files, lines), 1):
         axes = figure.add_subplot(rows, columns, number)
         axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
-        name = pathlib.Path(file).name
+        name = console.plain(pathlib.Path(file).name)
         axes.set_title(name if len(name) <= 24 else name[:21] + "...", fontsize=9,
                        parse_math=False)
         axes.set_xlabel("\n".join(texts), fontsize=9)

@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -9,6 +11,8 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+
+from training.run_folder import RunFolder
 
 ROOT = pathlib.Path(__file__).parents[1]
 SCRIPTS = ("cnn_train.py", "restore_model.py", "conv_visuals.py")
@@ -176,3 +180,74 @@ def test_a_data_set_of_another_name_is_refused(script, tmp_path):
     (folder,) = (tmp_path / "cache").glob("*/shapes*")
     told(script("cnn_train.py", "--data-dir", folder, "--run-dir", "other"), 2,
          "batches.meta", "expected those of cifar10")
+
+
+def start_training(tiny_cifar, path, *arguments):
+    """A training process that has printed its first epoch."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", str(ROOT / "cnn_train.py"), "--data-dir", str(tiny_cifar),
+         "--run-dir", str(path), "--batch-size", "30", *arguments],
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for line in process.stdout:
+        if line.startswith("epoch 1/"):
+            return process
+    raise AssertionError(process.stderr.read())
+
+
+def test_stopped_by_a_signal_or_killed_and_taken_up(tiny_cifar, script, tmp_path):
+    path = tmp_path / "run"
+    for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)):
+        process = start_training(tiny_cifar, path, "--epochs", "2000", "--overwrite")
+        process.send_signal(number)
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == status
+        if status > 0:
+            (line,) = error.splitlines()
+            assert "stopped and saved at step" in line and "the same command goes on" in line
+        settings = ("--data-dir", tiny_cifar, "--run-dir", path, "--batch-size", 30)
+        told(script("cnn_train.py", *settings, "--steps", 3), 2, "trained for", "larger")
+        stopped = RunFolder(path).saved()[-1][0]
+        on = script("cnn_train.py", *settings, "--steps", stopped + 5)
+        assert f"resuming from step {stopped} of {stopped + 5}" in on.stdout
+        assert "test accuracy" in on.stdout
+
+
+def test_nothing_is_deleted_by_mistake(run_dir, tiny_cifar, script, tmp_path):
+    path, _ = run_dir
+    before = {item: item.stat().st_mtime_ns for item in path.rglob("*") if item.is_file()}
+    told(script("cnn_train.py", "--data-dir", tiny_cifar, "--run-dir", path, "--overwrite",
+                "--device", "gpu", CUDA_VISIBLE_DEVICES=""), 2, "--device gpu")
+    told(script("cnn_train.py", "--dataset", "shapes", "--run-dir", path, "--batch-size", 30), 2,
+         "dataset: 'cifar10' before, 'shapes' now")
+    assert before == {item: item.stat().st_mtime_ns for item in path.rglob("*") if item.is_file()}
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/metrics.csv").write_text("my own")
+    told(script("cnn_train.py", "--data-dir", tiny_cifar, "--run-dir", "mine"), 2, "metrics.csv",
+         "--overwrite")
+    assert (tmp_path / "mine/metrics.csv").read_text() == "my own"
+    told(script("cnn_train.py", "--data-dir", tiny_cifar, "--run-dir", "mine/metrics.csv"), 2,
+         "is not a folder")
+
+
+def test_other_images_are_no_resume(run_dir, tiny_cifar, script, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(tiny_cifar, other)
+    shutil.copy(other / "data_batch_1", other / "data_batch_2")
+    told(script("cnn_train.py", "--data-dir", other, "--run-dir", run_dir[0], "--batch-size", 30,
+                "--epochs", 9), 2, "other images in")
+    result = script("restore_model.py", run_dir[0], "--data-dir", other)
+    assert result.returncode == 0 and "not comparable" in result.stderr
+
+
+def test_arguments_are_checked_before_numpy_is_imported():
+    """So that mistakes and --help answer at once."""
+    code = ("import sys, console, cnn_train, restore_model, conv_visuals\n"
+            "for script, line in ((cnn_train, '--epochs 0'), (restore_model, '--via x'), "
+            "(conv_visuals, '--filters 0')):\n"
+            "    try: script.parse_arguments(line.split())\n"
+            "    except console.UserError: pass\n"
+            "    else: sys.exit('no complaint')\n"
+            "sys.exit(str({'numpy', 'tensorflow', 'matplotlib'} & set(sys.modules) or ''))")
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True,
+                            capture_output=True, check=False)
+    assert result.stderr.strip() == ""

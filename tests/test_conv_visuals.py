@@ -280,9 +280,9 @@ def test_a_run_is_drawn_layer_by_layer(tiny_cifar, tmp_path, monkeypatch, capsys
     import cnn_graph
     folder, dataset = RunFolder(tmp_path / "run"), cifar_tools.load(tiny_cifar)
     recipe = dataclasses.replace(recipes.RECIPES["lrn_cnn"], epochs=1)
-    folder.write_description(recipe, {
+    folder.write_description("lrn_cnn", recipe, {
         "name": "cifar10", "directory": str(tiny_cifar), "image_shape": [32, 32, 3],
-        "class_names": list(dataset.class_names), "training_images": 200}, {})
+        "class_names": list(dataset.class_names), "training_images": 200, "crc32": ""}, {})
     folder.checkpoints.mkdir()
     pixels = cifar_tools.prepare(dataset.test.images[7:8], "gray24")
     with tf.Graph().as_default(), tf.Session() as session:

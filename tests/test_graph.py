@@ -229,3 +229,94 @@ def test_network_options_are_recipe_fields():
             if parameter.kind is parameter.KEYWORD_ONLY]
     with pytest.raises(ValueError, match="nonsense"):
         networks.get("nonsense")
+
+
+def test_hinge_losses_against_numpy():
+    feed = batch()
+    for loss in ("hinge", "multiclass_hinge"):
+        with tf.Graph().as_default():
+            build(loss=loss, initialization="normal", learning_rate=1e-9)
+            scores, got = run(["logits:0", "loss:0"], feed)
+        scores, labels = scores.astype(np.float64), feed["labels:0"]
+        signs = np.where(np.arange(10) == labels[:, None], 1.0, -1.0)
+        if loss == "hinge":
+            expected = np.maximum(0, 1 - signs * scores).mean()
+        else:
+            right = scores[np.arange(8), labels]
+            margins = np.maximum(0, scores - right[:, None] + 1)
+            margins[np.arange(8), labels] = 0
+            expected = margins.sum(1).mean()
+        assert got == pytest.approx(expected, rel=1e-5)
+
+
+def test_l2_against_numpy():
+    with tf.Graph().as_default():
+        build()
+        feed = batch()
+        plain, weights = run(["loss:0", {v.op.name: v for v in tf.trainable_variables()}], feed)
+    with tf.Graph().as_default():
+        build(l2=0.25)
+        regularized = run("loss:0", feed)
+    squares = sum((value.astype(np.float64) ** 2).sum()
+                  for name, value in weights.items() if name.endswith("weights"))
+    assert regularized - plain == pytest.approx(0.25 * squares / 2, rel=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", ["gradient_descent", "momentum"])
+def test_optimizers_against_numpy(optimizer):
+    with tf.Graph().as_default(), tf.Session() as session:
+        model = build(optimizer=optimizer, momentum=0.8, schedule="constant", learning_rate=0.1)
+        variable = next(v for v in tf.trainable_variables() if v.op.name == "output/biases")
+        gradient = tf.gradients(model.loss, variable)[0]
+        session.run(tf.global_variables_initializer())
+        expected, velocity = session.run(variable).astype(np.float64), 0.0
+        for step in (1, 2, 3):
+            feed = batch(seed=step)
+            velocity = (0.8 * velocity if optimizer == "momentum" else 0) + session.run(
+                gradient, feed)
+            session.run(model.train_op, feed)
+            expected = expected - 0.1 * velocity
+        np.testing.assert_allclose(session.run(variable), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("schedule, factor", [
+    ("constant", lambda epochs: 1.0), ("steps", lambda epochs: 0.5 ** (epochs // 3)),
+    ("exponential", lambda epochs: 0.5 ** (epochs / 3))])
+def test_schedules(schedule, factor):
+    with tf.Graph().as_default(), tf.Session() as session:
+        model = build(schedule=schedule, learning_rate=0.2, decay_rate=0.5, decay_epochs=3)
+        session.run(tf.global_variables_initializer())
+        for step in (0, 5, 29, 30, 31, 95):  # ten steps are an epoch
+            session.run(model.global_step.assign(step))
+            assert session.run(model.learning_rate) == pytest.approx(0.2 * factor(step / 10))
+
+
+def test_moving_averages_against_numpy():
+    with tf.Graph().as_default(), tf.Session() as session:
+        model = build(moving_average=0.5, schedule="constant", learning_rate=0.01)
+        variable = next(v for v in tf.trainable_variables() if v.op.name == "output/biases")
+        session.run(tf.global_variables_initializer())
+        average = session.run(variable)
+        for step in range(1, 5):
+            session.run(model.train_op, batch(seed=step))
+            # the decay that TensorFlow documents for a count of updates; the step is counted
+            decay = min(0.5, (1 + step) / (10 + step))
+            average = decay * average + (1 - decay) * session.run(variable)
+        session.run(model.use_averages)
+        np.testing.assert_allclose(session.run(variable), average, rtol=1e-4, atol=1e-7)
+
+
+def test_summaries_tell_what_the_tutorials_show():
+    with tf.Graph().as_default(), tf.Session() as session:
+        model = build()
+        session.run(tf.global_variables_initializer())
+        summary = tf.Summary.FromString(session.run(model.summaries, batch()))
+        activation = session.run("conv1/relu:0", batch())
+    told = {value.tag.removeprefix("summaries/"): value for value in summary.value}
+    for tag in ("loss", "accuracy", "learning_rate", "images/image/0",
+                "variables/conv1/weights", "gradients/output/biases",
+                "activations/conv1/relu", "activations/conv2/lrn/lrn"):
+        assert tag in told
+    assert told["sparsity/conv1/relu"].simple_value == pytest.approx(
+        (activation[:8] == 0).mean(), abs=1e-6)
+    assert told["variables/conv1/weights"].histo.num == 1600

@@ -9,6 +9,7 @@
 import concurrent.futures
 import contextlib
 import pathlib
+import signal
 import time
 from typing import NamedTuple
 
@@ -48,13 +49,13 @@ def train(recipe, dataset, folder, device="auto"):
     if recipe.preparation == "minus_mean":
         folder.write_mean_image(cifar_tools.mean_image(training.images))
     prepare = folder.prepare(recipe)
-    with tf.Graph().as_default(), explained():
+    with tf.Graph().as_default(), explained(), caught_signals() as signals:
         model = cnn_graph.build(recipe, image_shape, len(dataset.class_names),
                                 len(training.labels))
         with tf.Session(config=session_config(device)) as session:
             print(f"{recipe.network}, {cnn_graph.parameters():,} parameters, on "
                   f"{device_name(session)}")
-            run = _Run(recipe, folder, model, session, prepare)
+            run = _Run(recipe, folder, model, session, prepare, signals)
             if run.step:
                 print(f"resuming from step {run.step} of {total_steps} in {folder.path}")
             try:
@@ -81,9 +82,9 @@ class _Run:
         many images they saw.
     """
 
-    def __init__(self, recipe, folder, model, session, prepare):
+    def __init__(self, recipe, folder, model, session, prepare, signals):
         self.recipe, self.folder, self.model, self.session = recipe, folder, model, session
-        self.prepare = prepare
+        self.prepare, self.signals = prepare, signals
         self.saver = tf.train.Saver(max_to_keep=recipe.max_to_keep)
         self.best_saver = tf.train.Saver(max_to_keep=1)
         self.step, self.seconds, self.images = 0, 0.0, 0
@@ -134,6 +135,11 @@ class _Run:
                     self.log.add_summary(summary[0], self.step)
                 self.images += len(labels)
                 self.seconds = time.monotonic() - start
+                if self.signals:
+                    self._save(self.saver, "model.ckpt")
+                    raise console.Interrupted(
+                        f"stopped and saved at step {self.step}; the same command goes on from "
+                        "there", self.signals[0])
                 bar.update(self.step - first, f"loss {loss:.3f}  accuracy {accuracy:.2f}  "
                            f"{self.images / self.seconds:,.0f} images/s")
 
@@ -276,6 +282,27 @@ def device_name(session):
     """What `session` computes on, in words."""
     kinds = [device.device_type for device in session.list_devices()]
     return f"{kinds.count('GPU')} GPU" if "GPU" in kinds else "CPU"
+
+
+@contextlib.contextmanager
+def caught_signals():
+    """Collect Ctrl-C and SIGTERM in a list, for the loop to stop at the end of a step.
+
+    A second Ctrl-C stops at once, by a KeyboardInterrupt.
+    """
+    caught = []
+
+    def handle(number, frame):
+        if caught and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

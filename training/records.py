@@ -82,7 +82,9 @@ def learning_curve(rows, title):
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:.2g}")
     axes.yaxis.set_minor_formatter("{x:.2g}")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    if len(rows) == 1:
+        axes.set_xlim(rows[0]["epoch"] - 1, rows[0]["epoch"] + 1)
     axes.grid(True, which="both", alpha=0.3)
     if axes.lines:
         axes.legend()

@@ -36,11 +36,13 @@ def choose(folder, checkpoint=None):
             raise console.UserError(f"{folder.checkpoints}: no {checkpoint} checkpoint; "
                                     "train the run first, or longer")
         return saved[-1][1]
-    path = checkpoint.removesuffix(".index").removesuffix(".meta")
-    if not pathlib.Path(path + ".index").exists():
-        raise console.UserError(f"--checkpoint {checkpoint}: no such checkpoint (expected best, "
-                                f"latest, or a path such as {folder.checkpoints}/model.ckpt-180)")
-    return path
+    name = checkpoint.removesuffix(".index").removesuffix(".meta")
+    for path in (name, str(folder.checkpoints / name)):
+        if pathlib.Path(path + ".index").exists():
+            return path
+    known = [pathlib.Path(path).name for _, path in folder.saved("best") + folder.saved()]
+    raise console.UserError(f"--checkpoint {checkpoint}: no such checkpoint; expected best, "
+                            f"latest, a path, or one of {', '.join(known)}")
 
 
 def import_meta_graph(path):

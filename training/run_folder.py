@@ -253,7 +253,7 @@ def read_json(path):
     """
     try:
         content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise console.UserError(f"{path}: no such file; is this the folder of a run?") from None
     except (ValueError, RecursionError) as error:
         raise console.UserError(f"{path}: damaged, not JSON ({error})") from error
