@@ -59,6 +59,17 @@ def test_shapes_and_parameters(name):
         assert logits.shape == (3, 10) and np.isfinite(logits).all()
 
 
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("image_shape", [(28, 28, 1), (32, 32, 3)])
+def test_every_recipe_takes_images_of_every_data_set(name, image_shape):
+    with tf.Graph().as_default(), tf.Session() as session:
+        model, shape = build(name, image_shape)
+        session.run(tf.global_variables_initializer())
+        loss = session.run(model.loss, {model.images: np.ones((2, *shape), np.float32),
+                                        model.labels: [3, 4], model.is_training: True})
+        assert np.isfinite(loss)
+
+
 @pytest.fixture(scope="module")
 def small_shapes():
     """The first 600 and 100 of the drawn shapes."""

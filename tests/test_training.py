@@ -129,6 +129,44 @@ def test_training_on_ends_where_a_longer_run_does(dataset, tmp_path):
     assert on.read_metrics()[-1] == whole.read_metrics()[-1]
 
 
+def test_early_stopping(dataset, tmp_path, capsys):
+    """With a rate that teaches nothing the first epoch stays the best."""
+    recipe = dataclasses.replace(RECIPE, learning_rate=1e-12, epochs=9, early_stopping=2)
+    folder = train(recipe, dataset, tmp_path)
+    assert [row["step"] for row in folder.read_metrics()] == [6, 12, 18]
+    assert folder.read_result()["checkpoint"] == "best-6"
+    description = folder.read_description()[2]
+    assert cnn_train.is_finished(folder, recipe, description)
+    assert "18 steps (3 epochs)" in capsys.readouterr().out
+    patient = dataclasses.replace(recipe, early_stopping=3)
+    assert not cnn_train.is_finished(folder, patient, description)
+    assert [row["step"] for row in train(patient, dataset, tmp_path).read_metrics()][-1] == 24
+
+
+def test_moving_averages_are_evaluated_and_training_goes_on_without(dataset, tmp_path):
+    """`best` holds the averages; the trained weights are what they are without averages."""
+    recipe = dataclasses.replace(RECIPE, moving_average=0.9)
+    averaged = train(recipe, dataset, tmp_path / "averaged")
+    plain = train(dataclasses.replace(recipe, moving_average=0.0), dataset, tmp_path / "plain")
+    weights = variables(plain)
+    assert all(variables(averaged)[name] == value for name, value in weights.items())
+    best = tf.train.load_checkpoint(averaged.saved("best")[-1][1])
+    for name in ("conv1/weights", "output/biases"):
+        average = best.get_tensor(f"training/{name}/ExponentialMovingAverage")
+        np.testing.assert_array_equal(best.get_tensor(name), average)
+    latest = tf.train.load_checkpoint(averaged.saved()[-1][1])
+    assert (latest.get_tensor("conv1/weights") != latest.get_tensor(
+        "training/conv1/weights/ExponentialMovingAverage")).any()
+
+
+def test_the_test_images_are_touched_once(dataset, tmp_path, monkeypatch):
+    splits, evaluate = [], loop.evaluate
+    monkeypatch.setattr(loop, "evaluate", lambda session, split, prepare: (
+        splits.append(split), evaluate(session, split, prepare))[1])
+    train(RECIPE, dataset, tmp_path)
+    assert [split is dataset.test for split in splits] == [False, False, False, True]
+
+
 def test_without_held_out_images_the_last_weights_count(dataset, tmp_path):
     recipe = dataclasses.replace(RECIPE, held_out=0.0, epochs=1, test_every_epoch=True)
     folder = train(recipe, dataset, tmp_path)
