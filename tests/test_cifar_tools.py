@@ -18,6 +18,7 @@ import hypothesis
 import numpy as np
 import py2_pickle
 import pytest
+from damage import changed
 from hypothesis import strategies as st
 
 import cifar_tools
@@ -472,21 +473,6 @@ CHANGES = st.lists(
               st.integers(-400, 400),  # the pixels in between are of no interest
               st.binary(min_size=1, max_size=6) | st.sampled_from(SNIPPETS)),
     min_size=1, max_size=4)
-
-
-def changed(content, changes):
-    content = bytearray(content)
-    for what, position, new in changes:
-        end = position + len(new) or None
-        if what == "set":
-            content[position:end] = new
-        elif what == "delete":
-            del content[position:end]
-        elif what == "insert":
-            content[position:position] = new
-        elif position:
-            del content[position:]
-    return bytes(content)
 
 
 fuzz = functools.partial(hypothesis.settings, deadline=None, derandomize=True)

@@ -14,6 +14,7 @@ import tracemalloc
 import hypothesis
 import numpy as np
 import pytest
+from damage import changed
 from hypothesis import strategies as st
 
 import cifar_tools
@@ -474,21 +475,6 @@ CHANGES = st.lists(
               st.integers(-40, 40),  # the header, the start and the end of the values
               st.binary(min_size=1, max_size=6) | st.sampled_from(SNIPPETS)),
     min_size=1, max_size=4)
-
-
-def changed(content, changes):
-    content = bytearray(content)
-    for what, position, new in changes:
-        end = position + len(new) or None
-        if what == "set":
-            content[position:end] = new
-        elif what == "delete":
-            del content[position:end]
-        elif what == "insert":
-            content[position:position] = new
-        elif position:
-            del content[position:]
-    return bytes(content)
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,15 @@ import sys
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from helpers import train, variables
 
 import cifar_tools
 import cnn_graph
-import cnn_train
 import datasets
 import networks
 import recipes
 from networks import layers
 from training import loop, restore
-from training.run_folder import RunFolder
 
 # recipe: (shape of an image of its data set, numbers trained, by hand)
 SIZES = {
@@ -78,19 +77,6 @@ def small_shapes():
                                                   whole.train.labels[:600]),
                           test=cifar_tools.Split(whole.test.images[:100],
                                                  whole.test.labels[:100]))
-
-
-def train(recipe, dataset, path):
-    folder = RunFolder(path)
-    folder.write_description("a test", recipe, cnn_train.describe(dataset, recipe), {})
-    loop.train(recipe, dataset, folder, "cpu")
-    return folder
-
-
-def variables(folder):
-    reader = tf.train.load_checkpoint(folder.saved()[-1][1])
-    return {name: reader.get_tensor(name).tobytes()
-            for name in reader.get_variable_to_shape_map()}
 
 
 @pytest.mark.parametrize("name", [name for name in SIZES if name != "lrn_cnn"])

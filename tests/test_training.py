@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from helpers import train, variables
 
 import cifar_tools
 import cnn_train
@@ -22,20 +23,6 @@ RECIPE = dataclasses.replace(recipes.RECIPES["lrn_cnn"], epochs=3, batch_size=32
 @pytest.fixture(scope="module")
 def dataset(tiny_cifar):
     return cifar_tools.load(tiny_cifar)
-
-
-def train(recipe, dataset, path):
-    folder = RunFolder(path)
-    folder.write_description("lrn_cnn", recipe, cnn_train.describe(dataset, recipe), {})
-    loop.train(recipe, dataset, folder, "cpu")
-    return folder
-
-
-def variables(folder):
-    """Every variable of the latest checkpoint, optimizer slots included, as bytes."""
-    reader = tf.train.load_checkpoint(folder.saved()[-1][1])
-    return {name: reader.get_tensor(name).tobytes()
-            for name in reader.get_variable_to_shape_map()}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +45,7 @@ def test_what_a_run_leaves_behind(whole_run, dataset):
     assert result["test_images"] == 40
     assert result["test_accuracy"] == result["test_correct"] / 40
     name, recipe, data = whole_run.read_description()
-    assert (name, recipe) == ("lrn_cnn", RECIPE)
+    assert (name, recipe) == ("a test", RECIPE)
     assert data["name"] == "cifar10"
     assert (data["training_images"], data["held_out_images"]) == (180, 20)
     assert whole_run.learning_curve.read_bytes().startswith(b"\x89PNG")
