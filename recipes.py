@@ -52,7 +52,7 @@ class Recipe:
     initialization: str = _field("he", "first weights: he for ReLU layers, or normal, the "
                                  "book's N(0, 1)", ("he", "normal"))
     conv_layers: int = _field(2, "convolutions", minimum=2)
-    dropout: float = _field(0.0, "share of the dense layer's outputs dropped in training",
+    dropout: float = _field(0.0, "share of the dense layers' outputs dropped in training",
                             minimum=0.0, below=1.0)
     batch_norm_decay: float = _field(0.99, "of batch normalization's moving statistics; 1 never "
                                      "updates them", minimum=0.0, below=1.0000001)
@@ -106,7 +106,7 @@ class Recipe:
                                  f"{field.default}: the network {self.network} has no such option")
         if self.early_stopping and not self.held_out:
             raise ValueError(f"early_stopping is {self.early_stopping}, expected 0 without "
-                             "held-out images")
+                             "held-out images; give --held-out 0.1")
 
     def steps_per_epoch(self, training_images):
         """Batches in one pass over so many images; the last may be smaller."""

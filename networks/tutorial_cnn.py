@@ -15,13 +15,14 @@ import tensorflow.compat.v1 as tf
 from networks import layers
 
 
-def inference(images, num_classes, is_training):
+def inference(images, num_classes, is_training, *, dropout):
     """The logits of a batch of images; L2 regularization counts local3 and local4 only.
 
     Args:
       images: float32 [batch, height, width, channels].
       num_classes: number of logits.
-      is_training: bool tensor; nothing here depends on it.
+      is_training: bool tensor.
+      dropout: share of the outputs of local3 and local4 that is dropped in training.
 
     Returns:
       float32 [batch, num_classes].
@@ -41,7 +42,9 @@ def inference(images, num_classes, is_training):
         x = layers.max_pool(lrn(x), 3, 2)
     with tf.variable_scope("local3"):
         x = layers.relu(layers.dense(x, 384, normal(0.04), tenth))
+        x = layers.dropout(x, dropout, is_training)
     with tf.variable_scope("local4"):
         x = layers.relu(layers.dense(x, 192, normal(0.04), tenth))
+        x = layers.dropout(x, dropout, is_training)
     with tf.variable_scope("output"):
         return layers.dense(x, num_classes, normal(1 / 192), zero, l2=False)

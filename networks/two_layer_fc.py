@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 from networks import layers
 
 
-def inference(images, num_classes, is_training):
+def inference(images, num_classes, is_training, *, dropout):
     """The logits of a batch of images.
 
     Weights start truncated normal with a standard deviation of 1 / sqrt(inputs), biases at
@@ -21,7 +21,8 @@ def inference(images, num_classes, is_training):
     Args:
       images: float32 [batch, height, width, channels].
       num_classes: number of logits.
-      is_training: bool tensor; nothing here depends on it.
+      is_training: bool tensor.
+      dropout: share of the hidden layer's outputs that is dropped in training.
 
     Returns:
       float32 [batch, num_classes].
@@ -32,5 +33,6 @@ def inference(images, num_classes, is_training):
 
     with tf.variable_scope("hidden"):
         x = layers.relu(layers.dense(images, 120, weights, tf.zeros_initializer()))
+        x = layers.dropout(x, dropout, is_training)
     with tf.variable_scope("output"):
         return layers.dense(x, num_classes, weights, tf.zeros_initializer())
