@@ -218,12 +218,13 @@ def main():
 
         from training import loop
     loop.session_config(options.device)  # refuses a device that is not there
-    if not resume:
-        folder.clear()
-    folder.write_description(options.recipe, recipe, description, {
-        "python": platform.python_version(), "tensorflow": tf.__version__,
-        "numpy": numpy.__version__, "matplotlib": matplotlib.__version__})
-    result = loop.train(recipe, dataset, folder, options.device)
+    with folder.locked():
+        if not resume:
+            folder.clear()
+        folder.write_description(options.recipe, recipe, description, {
+            "python": platform.python_version(), "tensorflow": tf.__version__,
+            "numpy": numpy.__version__, "matplotlib": matplotlib.__version__})
+        result = loop.train(recipe, dataset, folder, options.device)
     print(result.line())
     print(f"on {dataset.name}, with {folder.read_result()['checkpoint']}; everything is in "
           f"{folder.path}: checkpoints, metrics.csv, learning_curve.png, events, saved_model")

@@ -92,6 +92,8 @@ class Recipe:
                                     "not only at the end", resumable=True)
     summary_every: int = _field(100, "steps between TensorBoard's histograms and images; 0 for "
                                 "none", minimum=0, resumable=True)
+    checkpoint_every: int = _field(0, "steps between checkpoints within an epoch; 0 for those at "
+                                   "its end only", minimum=0, resumable=True)
     max_to_keep: int = _field(5, "checkpoints to keep beside the best", minimum=1,
                               resumable=True)
 

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -232,3 +233,77 @@ def test_damaged_recipe_json_is_one_line(content, words, tmp_path):
     folder.recipe_file.write_text(content)
     with pytest.raises(console.UserError, match=words):
         folder.read_description()
+
+
+@pytest.fixture
+def copied_run(whole_run, tmp_path):
+    """A copy of the finished run, to damage, that has not been told it is finished."""
+    shutil.copytree(whole_run.path, tmp_path / "copy")
+    folder = RunFolder(tmp_path / "copy")
+    folder.result_file.unlink()
+    return folder
+
+
+def damage(path, how):
+    """Cut the file short, flip a bit of it, or remove it."""
+    content = bytearray(path.read_bytes())
+    if how == "cut":
+        path.write_bytes(content[:len(content) // 2])
+    elif how == "flipped":
+        content[len(content) // 2] ^= 4
+        path.write_bytes(content)
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize("suffix", [".index", ".data-00000-of-00001"])
+@pytest.mark.parametrize("how", ["cut", "flipped", "missing"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+        suffix, how, copied_run, whole_run, dataset, capsys):
+    damage(copied_run.checkpoints / f"model.ckpt-18{suffix}", how)
+    (copied_run.checkpoints / "checkpoint").write_text("model_checkpoint_pa")
+    folder = train(RECIPE, dataset, copied_run.path)
+    told = capsys.readouterr()
+    assert "resuming from step 12 of 18" in told.out
+    assert how == "missing" or "model.ckpt-18: cannot be restored" in told.err
+    assert variables(folder) == variables(whole_run)
+    assert folder.metrics_file.read_bytes() == whole_run.metrics_file.read_bytes()
+
+
+def test_no_checkpoint_left(copied_run, dataset):
+    for _, path in copied_run.saved():
+        damage(RunFolder(path + ".index").path, "cut")
+    with pytest.raises(console.Failure, match="no checkpoint can be restored; --overwrite"):
+        train(RECIPE, dataset, copied_run.path)
+
+
+def test_checkpoints_within_an_epoch(dataset, whole_run, tmp_path):
+    recipe = dataclasses.replace(RECIPE, checkpoint_every=4, max_to_keep=99)
+    folder = train(recipe, dataset, tmp_path)
+    assert [step for step, _ in folder.saved()] == [4, 6, 8, 12, 16, 18]
+    assert variables(folder) == variables(whole_run)
+    for step in (4, 12, 18, 16):  # what a kill after step 8, while 12 is written, leaves
+        for file in folder.checkpoints.glob(f"model.ckpt-{step}.*"):
+            if step != 4:
+                file.unlink()
+    assert variables(train(recipe, dataset, tmp_path)) == variables(whole_run)
+
+
+@pytest.mark.parametrize("batch_size, what", [
+    (32, "after step 1 the loss is (nan|inf), it was 2"),
+    (180, "after step 1 the loss is (nan|inf)")])  # found when the epoch is saved
+def test_a_run_that_diverges_stops_and_is_not_saved(batch_size, what, dataset, tmp_path):
+    recipe = dataclasses.replace(RECIPE, learning_rate=3e38, schedule="constant",
+                                 optimizer="gradient_descent", batch_size=batch_size)
+    with pytest.raises(console.Failure, match=f"diverged: {what}.*--learning-rate"):
+        train(recipe, dataset, tmp_path)
+    assert RunFolder(tmp_path).saved() == []
+
+
+def test_a_second_process_is_refused(tmp_path):
+    folder = RunFolder(tmp_path)
+    with (folder.locked(), pytest.raises(console.UserError, match="another process is training"),
+          RunFolder(tmp_path).locked()):
+        pass
+    with RunFolder(tmp_path).locked():  # a lock that was left is no obstacle
+        pass

@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import pathlib
 import signal
+import sys
 import time
 from typing import NamedTuple
 
@@ -80,6 +81,7 @@ class _Run:
       log: the `records.Records`.
       seconds, images: time spent on training steps of this epoch by this process, and how
         many images they saw.
+      feed: the `feed_dict` of the last training step, None before the first.
     """
 
     def __init__(self, recipe, folder, model, session, prepare, signals):
@@ -87,17 +89,37 @@ class _Run:
         self.prepare, self.signals = prepare, signals
         self.saver = tf.train.Saver(max_to_keep=recipe.max_to_keep)
         self.best_saver = tf.train.Saver(max_to_keep=1)
-        self.step, self.seconds, self.images = 0, 0.0, 0
-        saved = folder.saved()
-        if saved:
-            self.step, latest = saved[-1]
-            restore_variables(session, self.saver, latest)
-            self.saver.recover_last_checkpoints([path for _, path in saved])
-            self.best_saver.recover_last_checkpoints([path for _, path in folder.saved("best")])
-        else:
-            session.run(tf.global_variables_initializer())
+        self.step, self.seconds, self.images = self._restore_latest(), 0.0, 0
+        self.feed = None
         name, _, data = folder.read_description()
         self.log = records.Records(folder, self.step, f"{name} on {data['name']}")
+
+    def _restore_latest(self):
+        """Restore the latest checkpoint that can be read, or start; the step it is of.
+
+        Raises:
+          console.Failure: there are checkpoints, and none can be read.
+        """
+        saved = self.folder.saved()
+        damaged = []
+        for step, path in reversed(saved):
+            try:
+                restore_variables(self.session, self.saver, path)
+            except console.Failure as failure:
+                damaged.append(path)
+                print(f"{failure}; taking the checkpoint before it", file=sys.stderr)
+                continue
+            # Tells the savers what to delete once there are too many.
+            self.saver.recover_last_checkpoints(
+                [path for _, path in saved if path not in damaged])
+            self.best_saver.recover_last_checkpoints(
+                [path for _, path in self.folder.saved("best")])
+            return step
+        if saved:
+            raise console.Failure(f"{self.folder.checkpoints}: no checkpoint can be restored; "
+                                  "--overwrite starts the run anew")
+        self.session.run(tf.global_variables_initializer())
+        return 0
 
     def train_until(self, end, training, epoch_steps):
         """Train up to step `end`, at most to the end of the epoch.
@@ -119,7 +141,7 @@ class _Run:
         start = time.monotonic() - self.seconds
         with (concurrent.futures.ThreadPoolExecutor(1) as thread,
               console.progress(epoch_steps, f"epoch {first // epoch_steps + 1}") as bar):
-            coming = thread.submit(batch, self.step)
+            coming, last_loss = thread.submit(batch, self.step), np.nan
             while self.step < end:
                 images, labels = coming.result()
                 if self.step + 1 < end:
@@ -128,15 +150,19 @@ class _Run:
                 summarized = recipe.summary_every and self.step % recipe.summary_every == 0
                 if summarized:
                     fetched.append(model.summaries)
-                _, loss, accuracy, *summary = self.session.run(fetched, {
-                    model.images: images, model.labels: labels, model.is_training: True})
-                self.step += 1
+                self.feed = {model.images: images, model.labels: labels, model.is_training: True}
+                _, loss, accuracy, *summary = self.session.run(fetched, self.feed)
+                if not np.isfinite(loss):
+                    raise self._diverged(f"the loss is {loss}, it was {last_loss:.4g} before")
+                self.step, last_loss = self.step + 1, loss
                 if summarized:
                     self.log.add_summary(summary[0], self.step)
                 self.images += len(labels)
                 self.seconds = time.monotonic() - start
-                if self.signals:
+                every = recipe.checkpoint_every
+                if every and self.step % every == 0 and self.step < end or self.signals:
                     self._save(self.saver, "model.ckpt")
+                if self.signals:
                     raise console.Interrupted(
                         f"stopped and saved at step {self.step}; the same command goes on from "
                         "there", self.signals[0])
@@ -202,9 +228,24 @@ class _Run:
         for variable, value in zip(weights, values):
             variable.load(value, self.session)
 
+    def _diverged(self, what):
+        return console.Failure(f"diverged: after step {self.step} {what}. The checkpoints saved "
+                               "before are good; try a lower --learning-rate with --overwrite")
+
     def _save(self, saver, kind):
+        """Save a checkpoint, which counts as soon as its index is there, which comes last.
+
+        Raises:
+          console.Failure: the weights are no good, their loss on the last batch is not finite.
+        """
+        if self.feed:
+            loss = self.session.run(self.model.loss, self.feed)
+            if not np.isfinite(loss):
+                raise self._diverged(f"the loss is {loss}")
         self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
-        saver.save(self.session, str(self.folder.checkpoints / kind), global_step=self.step,
+        prefix = str(self.folder.checkpoints / kind)
+        saver.export_meta_graph(f"{prefix}-{self.step}.meta")
+        saver.save(self.session, prefix, global_step=self.step, write_meta_graph=False,
                    latest_filename="checkpoint" if saver is self.saver else "best_checkpoint")
 
 

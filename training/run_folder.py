@@ -13,6 +13,7 @@ Files are replaced as a whole, so a kill at any moment leaves the old one or the
 Nothing here imports TensorFlow: whether a run can be taken up is known before it starts.
 """
 
+import contextlib
 import csv
 import functools
 import json
@@ -23,6 +24,11 @@ import shutil
 
 import console
 import recipes
+
+try:
+    import fcntl
+except ImportError:  # Windows: no locks between processes
+    fcntl = None
 
 METRICS = ["epoch", "step", "learning_rate", "training_loss", "training_accuracy",
            "held_out_loss", "held_out_accuracy", "test_accuracy"]
@@ -54,6 +60,25 @@ class RunFolder:
             self.recipe_file, self.checkpoints, self.metrics_file, self.events,
             self.learning_curve, self.result_file, self.saved_model, self.mean_image_file)
             if item.exists()]
+
+    @contextlib.contextmanager
+    def locked(self):
+        """Keep every other process from training in this folder.
+
+        The operating system frees the lock when the process ends, in whatever way.
+
+        Raises:
+          console.UserError: another process is training here.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / ".lock", "w") as lock:
+            if fcntl:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise console.UserError(f"{self.path}: another process is training there; "
+                                            "wait for it or give another --run-dir") from None
+            yield
 
     def clear(self):
         """Remove what a run wrote here, and nothing else."""
