@@ -121,19 +121,6 @@ def load_data(recipe, options):
         return recipe, datasets.load("shapes")
 
 
-def describe(dataset, recipe):
-    """What recipe.json tells of the data set, as a dictionary."""
-    import os.path
-
-    import cifar_tools
-    training, held_out = cifar_tools.hold_out(dataset.train, recipe.held_out)
-    return {"name": dataset.name, "directory": os.path.abspath(dataset.directory),
-            "class_names": list(dataset.class_names),
-            "image_shape": list(dataset.train.images.shape[1:]),
-            "training_images": len(training.labels), "held_out_images": len(held_out.labels),
-            "test_images": len(dataset.test.labels), "crc32": cifar_tools.fingerprint(dataset)}
-
-
 def check(recipe, description):
     """Raise a `console.UserError` if the recipe cannot be trained on the data set."""
     import cifar_tools
@@ -144,67 +131,18 @@ def check(recipe, description):
     cifar_tools.prepared_shape(description["image_shape"], recipe.preparation)
 
 
-def can_resume(folder, recipe, description):
-    """Whether there is a run in `folder` that this command takes up.
-
-    Raises:
-      console.UserError: something is there that it cannot take up.
-    """
-    if folder.path.exists() and not folder.path.is_dir():
-        raise console.UserError(f"--run-dir {folder.path}: is not a folder")
-    if not folder.exists():
-        if remains := folder.remains():
-            raise console.UserError(f"{remains[0]} is there, but no recipe.json; give another "
-                                    "--run-dir, or --overwrite to delete it")
-        return False
-    if not folder.checkpoints.exists() or not any(folder.checkpoints.iterdir()):
-        return False  # a run that did not get to its first checkpoint has nothing to keep
-    _, old_recipe, old = folder.read_description()
-    changed = recipes.differences(old_recipe, recipe)
-    if not changed and old["crc32"] != description["crc32"]:
-        changed = [f"other images in {description['directory']} than in {old['directory']} before"]
-    if changed:
-        raise console.UserError(
-            f"{folder.path} holds a run with other settings ({'; '.join(changed)}); give "
-            "the same settings to take it up, another --run-dir, or --overwrite to start anew")
-    asked, saved = recipe.total_steps(description["training_images"]), folder.saved()
-    if saved and saved[-1][0] > asked:
-        raise console.UserError(f"{folder.path} is trained for {saved[-1][0]} steps already, more "
-                                f"than the {asked} asked for; give a larger --epochs or --steps")
-    return True
-
-
-def is_finished(folder, recipe, description):
-    """Whether the run is done; says so, and how to train on."""
-    result = folder.read_result()
-    if not result:
-        return False
-    trained, images = result["trained_steps"], description["training_images"]
-    if trained < recipe.total_steps(images):
-        if not recipe.early_stopping or recipe.early_stopping > result["early_stopping"]:
-            return False
-        more = f"--early-stopping {2 * recipe.early_stopping}"
-    else:
-        more = f"--steps {2 * trained}" if recipe.steps else f"--epochs {2 * recipe.epochs}"
-    epochs = trained / recipe.steps_per_epoch(images)
-    print(f"{folder.path} is finished: {trained} steps "
-          f"({epochs:.4g} epoch{'s' * (epochs != 1)}) on {description['name']}, "
-          f"test accuracy {result['test_accuracy']:.4f} "
-          f"({result['test_correct']}/{result['test_images']}); train on with a larger number, "
-          f"such as {more}")
-    return True
-
-
 def main():
     recipe, options = parse_arguments()
     if options.list_recipes:
         return list_recipes()
     folder = RunFolder(options.run_dir or f"runs/{options.recipe}")
     recipe, dataset = load_data(recipe, options)
-    description = describe(dataset, recipe)
+    import datasets
+    description = datasets.describe(dataset, recipe)
     check(recipe, description)
-    resume = not options.overwrite and can_resume(folder, recipe, description)
-    if resume and is_finished(folder, recipe, description):
+    resume = not options.overwrite and folder.can_resume(recipe, description)
+    if resume and (finished := folder.finished(recipe, description)):
+        print(finished)
         return None
 
     print(f"recipe {options.recipe} on {dataset.name} ({dataset.directory}): "

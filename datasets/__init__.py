@@ -1,5 +1,6 @@
 """The data sets by name; each comes as a `cifar_tools.Dataset`."""
 
+import os.path
 import pathlib
 
 import cifar_tools
@@ -8,6 +9,21 @@ from datasets import mnist, shapes
 TITLES = {"cifar10": "CIFAR-10", "mnist": "MNIST", "shapes": "shapes"}
 HOW_TO_GET = {"cifar10": cifar_tools.HOW_TO_GET, "mnist": mnist.HOW_TO_GET,
               "shapes": "It is made on the spot."}
+
+
+def describe(dataset, recipe):
+    """What a run's recipe.json tells of its data set, as a dictionary for JSON.
+
+    Args:
+      dataset: a `cifar_tools.Dataset`.
+      recipe: the `recipes.Recipe`, which says how many images are held out.
+    """
+    training, held_out = cifar_tools.hold_out(dataset.train, recipe.held_out)
+    return {"name": dataset.name, "directory": os.path.abspath(dataset.directory),
+            "class_names": list(dataset.class_names),
+            "image_shape": list(dataset.train.images.shape[1:]),
+            "training_images": len(training.labels), "held_out_images": len(held_out.labels),
+            "test_images": len(dataset.test.labels), "crc32": cifar_tools.fingerprint(dataset)}
 
 
 def load_again(description, data_dir=None):

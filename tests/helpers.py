@@ -2,7 +2,7 @@
 
 import tensorflow.compat.v1 as tf
 
-import cnn_train
+import datasets
 from training import loop
 from training.run_folder import RunFolder
 
@@ -10,7 +10,7 @@ from training.run_folder import RunFolder
 def train(recipe, dataset, path, name="a test"):
     """The folder of a run that is trained, or taken up, at `path`."""
     folder = RunFolder(path)
-    folder.write_description(name, recipe, cnn_train.describe(dataset, recipe), {})
+    folder.write_description(name, recipe, datasets.describe(dataset, recipe), {})
     loop.train(recipe, dataset, folder, "cpu")
     return folder
 

@@ -11,7 +11,6 @@ import tensorflow.compat.v1 as tf
 from helpers import train, variables
 
 import cifar_tools
-import cnn_train
 import console
 import datasets
 import recipes
@@ -117,17 +116,16 @@ def test_training_on_ends_where_a_longer_run_does(dataset, tmp_path):
     assert on.read_metrics()[-1] == whole.read_metrics()[-1]
 
 
-def test_early_stopping(dataset, tmp_path, capsys):
+def test_early_stopping(dataset, tmp_path):
     """With a rate that teaches nothing the first epoch stays the best."""
     recipe = dataclasses.replace(RECIPE, learning_rate=1e-12, epochs=9, early_stopping=2)
     folder = train(recipe, dataset, tmp_path)
     assert [row["step"] for row in folder.read_metrics()] == [6, 12, 18]
     assert folder.read_result()["checkpoint"] == "best-6"
     description = folder.read_description()[2]
-    assert cnn_train.is_finished(folder, recipe, description)
-    assert "18 steps (3 epochs)" in capsys.readouterr().out
+    assert "18 steps (3 epochs)" in folder.finished(recipe, description)
     patient = dataclasses.replace(recipe, early_stopping=3)
-    assert not cnn_train.is_finished(folder, patient, description)
+    assert folder.finished(patient, description) is None
     assert [row["step"] for row in train(patient, dataset, tmp_path).read_metrics()][-1] == 24
 
 

@@ -209,7 +209,8 @@ class _Run:
         result = evaluate(self.session, test, self.prepare)
         export.saved_model(self.session, self.folder.saved_model)
         run_folder.write_json(self.folder.result_file, {
-            "trained_steps": self.step, "early_stopping": self.recipe.early_stopping,
+            "trained_steps": self.step,
+            "early_stopping": self.recipe.early_stopping if self.stops_early() else 0,
             "checkpoint": pathlib.Path(path).name, "checkpoint_step": step,
             "test_accuracy": result.accuracy, "test_correct": result.correct,
             "test_images": len(test.labels)})

@@ -162,6 +162,56 @@ class RunFolder:
                                     "training command writes it anew")
         return result
 
+    def can_resume(self, recipe, description):
+        """Whether there is a run here that goes on with `recipe` on the data set described.
+
+        Raises:
+          console.UserError: something is there that it cannot take up.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise console.UserError(f"--run-dir {self.path}: is not a folder")
+        if not self.exists():
+            if remains := self.remains():
+                raise console.UserError(f"{remains[0]} is there, but no recipe.json; give another "
+                                        "--run-dir, or --overwrite to delete it")
+            return False
+        if not self.checkpoints.exists() or not any(self.checkpoints.iterdir()):
+            return False  # a run that did not get to its first checkpoint has nothing to keep
+        _, old_recipe, old = self.read_description()
+        changed = recipes.differences(old_recipe, recipe)
+        if not changed and old["crc32"] != description["crc32"]:
+            changed = [f"other images in {description['directory']} than in "
+                       f"{old['directory']} before"]
+        if changed:
+            raise console.UserError(
+                f"{self.path} holds a run with other settings ({'; '.join(changed)}); give "
+                "the same settings to take it up, another --run-dir, or --overwrite to start anew")
+        asked, saved = recipe.total_steps(description["training_images"]), self.saved()
+        if saved and saved[-1][0] > asked:
+            raise console.UserError(f"{self.path} is trained for {saved[-1][0]} steps already, "
+                                    f"more than the {asked} asked for; give a larger --epochs or "
+                                    "--steps")
+        return True
+
+    def finished(self, recipe, description):
+        """A line that says the run is done and how to train on; None while it is not."""
+        result = self.read_result()
+        if not result:
+            return None
+        trained, images = result["trained_steps"], description["training_images"]
+        if trained < recipe.total_steps(images):
+            if not recipe.early_stopping or recipe.early_stopping > result["early_stopping"]:
+                return None
+            more = f"--early-stopping {2 * recipe.early_stopping}"
+        else:
+            more = f"--steps {2 * trained}" if recipe.steps else f"--epochs {2 * recipe.epochs}"
+        epochs = trained / recipe.steps_per_epoch(images)
+        return (f"{self.path} is finished: {trained} steps "
+                f"({epochs:.4g} epoch{'s' * (epochs != 1)}) on {description['name']}, "
+                f"test accuracy {result['test_accuracy']:.4f} "
+                f"({result['test_correct']}/{result['test_images']}); train on with a larger "
+                f"number, such as {more}")
+
     def saved(self, kind="model.ckpt"):
         """Complete checkpoints of a kind ('model.ckpt' or 'best'), the latest last.
 
