@@ -44,7 +44,8 @@ def run(main, name):
         143 after SIGTERM.
         Anything else is a defect of ours and keeps its traceback.
     """
-    sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
+    if sys.stdout:
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
     try:
         status = main()
         print(end="", flush=True)  # a broken pipe or a full disk shows now, not after us

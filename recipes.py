@@ -213,5 +213,5 @@ RECIPES = {
         network="tutorial_cnn", preparation="standardized24", held_out=0.0, l2=0.004,
         augment=("crop", "flip", "brightness", "contrast"),
         optimizer="gradient_descent", learning_rate=0.1, schedule="cosine",
-        moving_average=0.9999, batch_size=128, epochs=30),
+        moving_average=0.9999, batch_size=128, epochs=40),
 }

@@ -71,27 +71,27 @@ def test_every_recipe_takes_images_of_every_data_set(name, image_shape):
 
 @pytest.fixture(scope="module")
 def small_shapes():
-    """The first 600 and 100 of the drawn shapes."""
+    """The first 300 and 50 of the drawn shapes."""
     whole = datasets.load("shapes")
-    return whole._replace(train=cifar_tools.Split(whole.train.images[:600],
-                                                  whole.train.labels[:600]),
-                          test=cifar_tools.Split(whole.test.images[:100],
-                                                 whole.test.labels[:100]))
+    return whole._replace(train=cifar_tools.Split(whole.train.images[:300],
+                                                  whole.train.labels[:300]),
+                          test=cifar_tools.Split(whole.test.images[:50],
+                                                 whole.test.labels[:50]))
 
 
-@pytest.mark.parametrize("name", [name for name in SIZES if name != "lrn_cnn"])
+@pytest.mark.parametrize("name", SIZES)
 def test_the_whole_way(name, small_shapes, tmp_path):
     """Train and learn, resume to the same bits, restore in three ways, predict one image."""
     rate = {"hinge": 0.01, "softmax": 1e-6}  # a linear network's own rates are for CIFAR-10
     recipe = recipes.RECIPES[name]
-    recipe = dataclasses.replace(recipe, dataset="shapes", batch_size=60, epochs=3, steps=0,
+    recipe = dataclasses.replace(recipe, dataset="shapes", batch_size=50, epochs=2, steps=0,
                                  schedule="constant",
                                  learning_rate=rate.get(name, recipe.learning_rate))
     whole = train(recipe, small_shapes, tmp_path / "whole")
     losses = [row["training_loss"] for row in whole.read_metrics()]
-    assert len(losses) == 3 and losses[-1] < losses[0]
+    assert len(losses) == 2 and losses[1] < losses[0]
 
-    train(dataclasses.replace(recipe, steps=17), small_shapes, tmp_path / "stopped")
+    train(dataclasses.replace(recipe, steps=7), small_shapes, tmp_path / "stopped")
     stopped = train(recipe, small_shapes, tmp_path / "stopped")
     assert variables(stopped) == variables(whole)
 
@@ -181,14 +181,20 @@ def test_batch_norm_against_numpy():
                                    atol=1e-4)
 
 
-def test_the_training_step_updates_batch_norm_unless_told_not_to(small_shapes, tmp_path):
+def test_the_training_step_updates_batch_norm_unless_told_not_to():
     for decay, moved in ((0.9, True), (1.0, False)):
-        recipe = dataclasses.replace(recipes.RECIPES["batchnorm_cnn"], dataset="shapes", steps=2,
-                                     batch_size=20, batch_norm_decay=decay)
-        folder = train(recipe, small_shapes, tmp_path / str(decay))
-        reader = tf.train.load_checkpoint(folder.saved()[-1][1])
-        for name, start in (("moving_mean", 0), ("moving_variance", 1)):
-            assert (reader.get_tensor(f"dense/{name}") != start).any() == moved
+        recipe = dataclasses.replace(recipes.RECIPES["batchnorm_cnn"], batch_norm_decay=decay)
+        with tf.Graph().as_default(), tf.Session() as session:
+            model = cnn_graph.build(recipe, (28, 28, 1), 10, 1000)
+            moving = [v for v in tf.global_variables() if "/moving_" in v.op.name]
+            session.run(tf.global_variables_initializer())
+            before = session.run(moving)
+            images = np.random.default_rng(0).random((4, 28, 28, 1))
+            session.run(model.train_op, {model.images: images, model.labels: [1, 2, 3, 4],
+                                         model.is_training: True})
+            assert len(moving) == 4
+            for old, new in zip(before, session.run(moving)):
+                assert (old != new).any() == moved
 
 
 def test_leaky_relu():
