@@ -96,7 +96,7 @@ def list_recipes():
     """Print a line for every recipe."""
     for name, recipe in recipes.RECIPES.items():
         length = f"{recipe.steps} steps" if recipe.steps else f"{recipe.epochs} epochs"
-        print(f"{name:12}  {recipe.network} on {recipe.dataset}, batch {recipe.batch_size}, "
+        print(f"{name:14}  {recipe.network} on {recipe.dataset}, batch {recipe.batch_size}, "
               f"{length}")
 
 
