@@ -90,7 +90,7 @@ class Recipe:
     # what is told and kept
     test_every_epoch: bool = _field(False, "test after every epoch, as the tutorials do, "
                                     "not only at the end", resumable=True)
-    summary_every: int = _field(100, "steps between TensorBoard's histograms and images; 0 for "
+    summary_every: int = _field(500, "steps between TensorBoard's histograms and images; 0 for "
                                 "none", minimum=0, resumable=True)
     checkpoint_every: int = _field(0, "steps between checkpoints within an epoch; 0 for those at "
                                    "its end only", minimum=0, resumable=True)
