@@ -48,6 +48,7 @@ TRAIN_FILES = tuple(f"data_batch_{i}" for i in range(1, 6))
 TEST_FILE = "test_batch"
 META_FILE = "batches.meta"
 FILES = (META_FILE, *TRAIN_FILES, TEST_FILE)
+MOST_BYTES = 64 << 20  # twice what a file of the official archive has
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer",
                "dog", "frog", "horse", "ship", "truck")
 
@@ -196,21 +197,26 @@ def _extract(tarball, folder, url):
     """Write the tarball's data files into `folder`.
 
     Only regular files with the seven known names are taken, and only their bytes: no
-    path, link, owner or mode of the archive is ever used.
+    path, link, owner or mode of the archive is ever used. None may be larger than
+    MOST_BYTES, nor have holes, which would let a small archive fill the disk.
     """
     missing = set(FILES)
     try:
         with tarfile.open(tarball, "r:gz") as tar:
             for member in tar:
                 name = member.name.rsplit("/", 1)[-1]
-                if name in missing and member.isfile():
+                if name in missing and member.isfile() and not member.issparse():
+                    if member.size > MOST_BYTES:
+                        raise ValueError(f"{name} is {member.size} bytes long, expected at most "
+                                         f"{MOST_BYTES}")
                     with tar.extractfile(member) as source, open(folder / name, "wb") as out:
                         shutil.copyfileobj(source, out, 1 << 20)
                     missing.remove(name)
-    except (tarfile.TarError, zlib.error, EOFError, ValueError, OSError) as error:
+    except Exception as error:  # a damaged archive can raise nearly anything, MemoryError too
         if getattr(error, "errno", None):  # the disk's complaint, not the archive's
             raise
-        raise console.Failure(f"{url}: not a gzipped tar archive ({error})") from error
+        raise console.Failure(f"{url}: not a gzipped tar archive of CIFAR-10 "
+                              f"({str(error) or repr(error)})") from error
     if missing:
         raise console.Failure(f"{url}: the archive lacks {', '.join(sorted(missing))}")
 
@@ -571,6 +577,19 @@ def _shuffled(size, seed, epoch):
     return np.random.default_rng((seed, epoch, 0)).permutation(size)
 
 
+def batch_indices(size, step, *, batch_size, order, seed):
+    """Which of `size` training images are in batch number `step`, see `training_batch`.
+
+    Returns:
+      int64 [B].
+    """
+    epoch, number = divmod(step, -(-size // batch_size))
+    if order == "with_replacement":
+        return np.random.default_rng((seed, step, 2)).integers(0, size, batch_size)
+    start, end = number * batch_size, min((number + 1) * batch_size, size)
+    return np.arange(start, end) if order == "in_order" else _shuffled(size, seed, epoch)[start:end]
+
+
 def training_batch(split, step, *, batch_size, order, augment, prepare, seed):
     """Batch number `step` of a training run, a function of its arguments alone.
 
@@ -591,15 +610,10 @@ def training_batch(split, step, *, batch_size, order, augment, prepare, seed):
     Returns:
       images float32 [B, height, width, channels], labels int64 [B].
     """
-    size = len(split.labels)
-    epoch, number = divmod(step, -(-size // batch_size))
-    chosen = slice(number * batch_size, (number + 1) * batch_size)
-    if order == "shuffled":
-        chosen = _shuffled(size, seed, epoch)[chosen]
-    elif order == "with_replacement":
-        chosen = np.random.default_rng((seed, step, 2)).integers(0, size, batch_size)
-    rng = np.random.default_rng((seed, step, 1))
-    images = augmentations.augment(split.images[chosen], augment, rng)
+    chosen = batch_indices(len(split.labels), step, batch_size=batch_size, order=order, seed=seed)
+    images = split.images[chosen]
+    if augment:
+        images = augmentations.augment(images, augment, np.random.default_rng((seed, step, 1)))
     return prepare(images), split.labels[chosen]
 
 

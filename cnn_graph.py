@@ -28,6 +28,7 @@ class Model(NamedTuple):
     learning_rate: tf.Tensor    # float32 [], of the coming step
     global_step: tf.Variable    # int64 [], training steps done
     train_op: tf.Operation      # one training step, which also counts into the epoch's sums
+    several: "Several"          # many training steps in one run, or None
     epoch_loss: tf.Tensor       # float64 [], mean training loss of the epoch so far
     epoch_accuracy: tf.Tensor   # float64 [], training accuracy of the epoch so far
     start_epoch: tf.Operation   # sets the epoch's sums back to zero
@@ -35,11 +36,20 @@ class Model(NamedTuple):
     summaries: tf.Tensor        # string [], serialized for TensorBoard, of a training batch
 
 
+class Several(NamedTuple):
+    """A loop in the graph that trains for S steps, on images that the graph has in memory."""
+    put: tf.Operation    # takes a part of the prepared training images, which are fed as images:0
+    first: tf.Tensor     # int64 [], a placeholder: where that part begins
+    chosen: tf.Tensor    # int64 [S, B], a placeholder: the images of each step
+    loss: tf.Tensor      # float32 [], mean over the steps; fetching it trains
+    accuracy: tf.Tensor  # float32 [], mean over the steps; fetching it trains
+
+
 def build(recipe, image_shape, num_classes, training_images):
     """Build the graph of `recipe` in the default graph.
 
     Args:
-      recipe: a `recipes.Recipe`.
+      recipe: a `recipes.Recipe`; the precision 'auto' is float32 here.
       image_shape: (height, width, channels) of prepared images.
       num_classes: number of classes.
       training_images: how many there are, by which the learning rate's schedule goes.
@@ -48,40 +58,136 @@ def build(recipe, image_shape, num_classes, training_images):
       A `Model`.
     """
     tf.set_random_seed(recipe.seed)
-    # Not a resource variable, so that `global_step:0` is the number and not a handle to it.
-    global_step = tf.get_variable(
-        "global_step", [], tf.int64, tf.zeros_initializer(), trainable=False, use_resource=False,
-        collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.GLOBAL_STEP])
+    with tf.variable_scope("training"):
+        global_step = tf.get_variable(
+            "global_step", [], tf.int64, tf.zeros_initializer(), trainable=False,
+            collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.GLOBAL_STEP])
+    tf.identity(global_step, "global_step")
     images = tf.placeholder(tf.float32, [None, *image_shape], "images")
     labels = tf.placeholder(tf.int64, [None], "labels")
     is_training = tf.placeholder_with_default(False, [], "is_training")
 
-    inference = networks.get(recipe.network)
-    options = {name: getattr(recipe, name) for name in networks.options(recipe.network)}
-    logits = tf.identity(inference(images, num_classes, is_training, **options), "logits")
+    def learning_rate_now():
+        with tf.name_scope("schedule"):
+            return _learning_rate(recipe, global_step, training_images)
+
+    # A function, so that a loop in the graph sees the rate change from step to step.
+    optimizer = _optimizer(recipe, learning_rate_now)
+    averages = _moving_averages(recipe, global_step)
+
+    logits = _logits(recipe, images, num_classes, is_training)
+    logits = tf.identity(logits, "logits")
     probabilities = tf.nn.softmax(logits, name="probabilities")
     loss = tf.identity(_loss(recipe, logits, labels, num_classes), "loss")
-    with tf.name_scope("hits"):
-        hits = tf.equal(tf.argmax(logits, 1), labels)
+    hits = _hits(logits, labels)
     accuracy = tf.reduce_mean(tf.cast(hits, tf.float32), name="accuracy")
-
-    with tf.name_scope("schedule"):
-        rate = _learning_rate(recipe, global_step, training_images)
-    learning_rate = tf.identity(rate, "learning_rate")
-    with tf.variable_scope("training"):
-        optimizer = _optimizer(recipe, learning_rate)
-        gradients = optimizer.compute_gradients(loss)
-        step = optimizer.apply_gradients(gradients, global_step)
-        step, use_averages = _moving_averages(recipe, step, global_step)
-    use_averages = tf.group(use_averages, name="use_averages")
+    learning_rate = tf.identity(learning_rate_now(), "learning_rate")
     with tf.variable_scope("epoch"):
-        count, epoch_loss, epoch_accuracy, start_epoch = _epoch_sums(loss, hits)
-    train_op = tf.group(step, count, *tf.get_collection(tf.GraphKeys.UPDATE_OPS), name="train_op")
+        sums = {name: tf.get_variable(name, [], tf.float64, tf.zeros_initializer(),
+                                      trainable=False) for name in ("seen", "loss", "hits")}
+        start_epoch = tf.group(*[total.assign(0.0) for total in sums.values()])
+    gradients, step = _step(optimizer, averages, global_step, loss, hits, sums)
+    train_op = tf.group(step, name="train_op")
+    several = None
+    if recipe.steps_per_run > 1 and not recipe.augment:  # these make new images at every step
+        def train(images, labels):
+            logits = _logits(recipe, images, num_classes, tf.constant(True))
+            loss, hits = _loss(recipe, logits, labels, num_classes), _hits(logits, labels)
+            return loss, hits, _step(optimizer, averages, global_step, loss, hits, sums)[1]
+        several = _several(train, images, labels, training_images, _dtype(recipe))
+    use_averages = [variable.assign(averages.average(variable))
+                    for variable in tf.trainable_variables() if averages]
+    use_averages = tf.group(use_averages, name="use_averages")
     with tf.name_scope("summaries"):
         summaries = _summaries(images, loss, accuracy, learning_rate, gradients)
     return Model(images, labels, is_training, logits, probabilities, loss, accuracy,
-                 learning_rate, global_step, train_op, epoch_loss, epoch_accuracy, start_epoch,
-                 use_averages, summaries)
+                 learning_rate, global_step, train_op, several, sums["loss"] / sums["seen"],
+                 sums["hits"] / sums["seen"], start_epoch, use_averages, summaries)
+
+
+def _dtype(recipe):
+    return tf.bfloat16 if recipe.precision == "bfloat16" else tf.float32
+
+
+def _logits(recipe, images, num_classes, is_training):
+    inference = networks.get(recipe.network)
+    options = {name: getattr(recipe, name) for name in networks.options(recipe.network)}
+    logits = inference(tf.cast(images, _dtype(recipe)), num_classes, is_training, **options)
+    return tf.cast(logits, tf.float32)
+
+
+def _hits(logits, labels):
+    with tf.name_scope("hits"):
+        return tf.equal(tf.argmax(logits, 1), labels)
+
+
+def _step(optimizer, averages, global_step, loss, hits, sums):
+    """One training step.
+
+    The sums of the epoch live in the graph so that they are in every checkpoint: a run
+    taken up in the middle of an epoch reports that epoch's figures as if it had never stopped.
+
+    Returns:
+      (gradients and variables, operation).
+    """
+    with tf.variable_scope("training", reuse=tf.AUTO_REUSE):
+        gradients = optimizer.compute_gradients(loss)
+        step = optimizer.apply_gradients(gradients, global_step)
+        if averages:
+            with tf.control_dependencies([step]):
+                step = averages.apply(tf.trainable_variables())
+    batch = tf.cast(tf.size(hits), tf.float64)
+    return gradients, tf.group(
+        step, sums["seen"].assign_add(batch),
+        sums["loss"].assign_add(batch * tf.cast(loss, tf.float64)),
+        sums["hits"].assign_add(tf.reduce_sum(tf.cast(hits, tf.float64))),
+        *_collected(tf.GraphKeys.UPDATE_OPS))
+
+
+def _several(train, images, labels, training_images, dtype):
+    """`Several` steps of `train(images, labels) -> (loss, hits, operation)`.
+
+    A small network computes for less time than preparing and feeding a batch takes, and than
+    `session.run` takes to begin. So this prepares once, and feeds the batches' numbers alone.
+    """
+    def resident(name, shape, dtype):
+        return tf.get_variable(name, [training_images, *shape], dtype, tf.zeros_initializer(),
+                               trainable=False, collections=[tf.GraphKeys.LOCAL_VARIABLES])
+
+    with tf.variable_scope("resident"):
+        all_images = resident("images", images.shape[1:], dtype)
+        all_labels = resident("labels", [], tf.int64)
+        first = tf.placeholder(tf.int64, [], "first")
+        part = slice(first, first + tf.size(labels, out_type=tf.int64))
+        put = tf.group(all_images[part].assign(tf.cast(images, dtype)),
+                       all_labels[part].assign(labels), name="put")
+    chosen = tf.placeholder(tf.int64, [None, None], "chosen")
+    steps = tf.shape(chosen)[0]
+
+    def body(number, losses, shares):
+        with tf.variable_scope(tf.get_variable_scope(), reuse=True):
+            loss, hits, step = train(tf.gather(all_images, chosen[number]),
+                                     tf.gather(all_labels, chosen[number]))
+        with tf.control_dependencies([step]):
+            return number + 1, losses + loss, shares + tf.reduce_mean(tf.cast(hits, tf.float32))
+
+    graph = tf.get_default_graph()
+    before = {key: len(graph.get_collection(key)) for key in graph.get_all_collection_keys()}
+    _, losses, shares = tf.while_loop(lambda number, *_: number < steps, body, [0, 0.0, 0.0],
+                                      name="several", parallel_iterations=1)
+    # A body shares its collections with the graph around it, which cannot use what is in it.
+    for key in graph.get_all_collection_keys():
+        del graph.get_collection_ref(key)[before.get(key, 0):]
+    return Several(put, first, chosen, losses / tf.cast(steps, tf.float32),
+                   shares / tf.cast(steps, tf.float32))
+
+
+def _collected(key):
+    """What is in a collection and in the default graph.
+
+    In the body of a loop, which sees the collections around it, that is what it put there itself.
+    """
+    return [item for item in tf.get_collection(key) if item.graph is tf.get_default_graph()]
 
 
 def _loss(recipe, logits, labels, num_classes):
@@ -104,7 +210,7 @@ def _loss(recipe, logits, labels, num_classes):
         for weights in tf.get_collection(tf.GraphKeys.WEIGHTS):
             tf.add_to_collection(tf.GraphKeys.REGULARIZATION_LOSSES,
                                  recipe.l2 * tf.nn.l2_loss(weights))
-        return loss + tf.losses.get_regularization_loss()
+        return tf.add_n([loss, *_collected(tf.GraphKeys.REGULARIZATION_LOSSES)])
 
 
 def multiclass_hinge_loss(logits, labels):
@@ -143,38 +249,12 @@ def _optimizer(recipe, learning_rate):
     return tf.train.AdamOptimizer(learning_rate, recipe.beta1)
 
 
-def _moving_averages(recipe, step, global_step):
-    """(the training step with the update of the averages, what uses them)."""
+def _moving_averages(recipe, global_step):
+    """What averages the weights, None if the recipe does not ask for it."""
     if not recipe.moving_average:
-        return step, tf.no_op()
+        return None
     # The decay grows with the step, so that the first weights are soon forgotten.
-    averages = tf.train.ExponentialMovingAverage(recipe.moving_average, global_step)
-    with tf.control_dependencies([step]):
-        step = averages.apply(tf.trainable_variables())
-    return step, tf.group(*[variable.assign(averages.average(variable))
-                            for variable in tf.trainable_variables()])
-
-
-def _epoch_sums(loss, hits):
-    """Variables that add up an epoch's training loss and hits.
-
-    They live in the graph so that they are in every checkpoint: a run taken up in the
-    middle of an epoch reports that epoch's figures as if it had never stopped.
-
-    Returns:
-      (operation that counts a step in, mean loss so far, accuracy so far, operation that
-      starts anew).
-    """
-    def total(name):
-        return tf.get_variable(name, [], tf.float64, tf.zeros_initializer(), trainable=False)
-
-    seen, loss_sum, hits_sum = total("seen"), total("loss_sum"), total("hits_sum")
-    batch = tf.cast(tf.size(hits), tf.float64)
-    count = tf.group(seen.assign_add(batch),
-                     loss_sum.assign_add(batch * tf.cast(loss, tf.float64)),
-                     hits_sum.assign_add(tf.reduce_sum(tf.cast(hits, tf.float64))))
-    start = tf.group(*[variable.assign(0.0) for variable in (seen, loss_sum, hits_sum)])
-    return count, loss_sum / seen, hits_sum / seen, start
+    return tf.train.ExponentialMovingAverage(recipe.moving_average, global_step)
 
 
 def _summaries(images, loss, accuracy, learning_rate, gradients):

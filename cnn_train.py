@@ -6,7 +6,9 @@ The same command again takes the run up where it stopped.
 
 import argparse
 import dataclasses
+import pathlib
 import platform
+import re
 import sys
 
 import console
@@ -40,6 +42,8 @@ def parse_arguments(arguments=None):
     parser.add_argument("--run-dir", metavar="R", help="run folder (default: runs/RECIPE)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto",
                         help="what to compute on (default: auto, a GPU if there is one)")
+    parser.add_argument("--profile", action="store_true", help="trace three steps, to R/profile/, "
+                        "for chrome://tracing or ui.perfetto.dev")
     parser.add_argument("--overwrite", action="store_true",
                         help="start anew in a run folder that holds a run")
     group = parser.add_argument_group("settings, with the recipe's defaults")
@@ -121,6 +125,27 @@ def load_data(recipe, options):
         return recipe, datasets.load("shapes")
 
 
+def native_bfloat16():
+    """Whether the processor multiplies bfloat16 itself, without which it is slow."""
+    try:
+        flags = pathlib.Path("/proc/cpuinfo").read_text()
+    except OSError:  # not Linux
+        return False
+    return bool(re.search(r"\b(avx512_bf16|amx_bf16)\b", flags))
+
+
+def with_precision(recipe, device):
+    """The recipe with the precision that 'auto' means on this machine.
+
+    A GPU gets float32; bfloat16 is a choice there, since what it gains was never measured.
+    """
+    gpu = device != "cpu" and any(pathlib.Path("/dev").glob("nvidia[0-9]*"))
+    if recipe.precision != "auto":
+        return recipe
+    return dataclasses.replace(
+        recipe, precision="bfloat16" if native_bfloat16() and not gpu else "float32")
+
+
 def check(recipe, description):
     """Raise a `console.UserError` if the recipe cannot be trained on the data set."""
     import cifar_tools
@@ -135,6 +160,7 @@ def main():
     recipe, options = parse_arguments()
     if options.list_recipes:
         return list_recipes()
+    recipe = with_precision(recipe, options.device)
     folder = RunFolder(options.run_dir or f"runs/{options.recipe}")
     recipe, dataset = load_data(recipe, options)
     import datasets
@@ -157,12 +183,14 @@ def main():
         from training import loop
     loop.session_config(options.device)  # refuses a device that is not there
     with folder.locked():
+        # Another process may have trained here and died while TensorFlow was imported.
+        resume = not options.overwrite and folder.can_resume(recipe, description)
         if not resume:
             folder.clear()
         folder.write_description(options.recipe, recipe, description, {
             "python": platform.python_version(), "tensorflow": tf.__version__,
             "numpy": numpy.__version__, "matplotlib": matplotlib.__version__})
-        result = loop.train(recipe, dataset, folder, options.device)
+        result = loop.train(recipe, dataset, folder, options.device, options.profile)
     print(result.line())
     print(f"on {dataset.name}, with {folder.read_result()['checkpoint']}; everything is in "
           f"{folder.path}: checkpoints, metrics.csv, learning_curve.png, events, saved_model")

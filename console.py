@@ -58,7 +58,7 @@ def run(main, name):
     except (Failure, OSError) as error:
         message, status = error, 1
     except Interrupted as error:
-        message, status = error, 128 + error.number
+        sys.exit(complain(name, error, 128 + error.number, kind=""))
     except KeyboardInterrupt:
         message, status = "interrupted", 130
     except ModuleNotFoundError as error:
@@ -74,11 +74,11 @@ def plain(text):
     return "".join(c if c.isprintable() and ord(c) < 0x530 else "?" for c in text)
 
 
-def complain(name, message, status):
+def complain(name, message, status, kind="error: "):
     """Print `name: error: message` as one line on standard error and return `status`."""
     # A message may quote a file or a server: no control character of theirs gets through.
     printable = "".join(c if c.isprintable() else " " for c in str(message))
-    print(f"{name}: error: {' '.join(printable.split())}", file=sys.stderr)
+    print(f"{name}: {kind}{' '.join(printable.split())}", file=sys.stderr)
     return status
 
 
@@ -87,6 +87,15 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def __init__(self, **options):
         super().__init__(allow_abbrev=False, **options)
+
+    def parse_known_args(self, args=None, namespace=None):
+        args = sys.argv[1:] if args is None else list(args)
+        for before, argument in zip(["", *args], args):
+            if not argument or argument.startswith("--") and argument.endswith("="):
+                # It would count as not given, or as the folder we are in.
+                self.error(f"{argument.rstrip('=') or before or 'an argument'}: expected a value, "
+                           "found nothing ('')")
+        return super().parse_known_args(args, namespace)
 
     def error(self, message):
         raise UserError(f"{message}; see --help")

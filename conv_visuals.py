@@ -235,8 +235,9 @@ def main():
     folder = RunFolder(options.run) if options.run else None
     name, recipe, description = folder.read_description() if folder else (None,) * 3
     out = pathlib.Path(options.out or (folder.path / "pictures" if folder else "pictures"))
-    if out.exists() and not out.is_dir():
-        raise console.UserError(f"--out {out}: is not a folder")
+    there = next(path for path in (out, *out.parents) if path.exists())
+    if not there.is_dir():
+        raise console.UserError(f"--out {out}: {there} is not a folder")
     import datasets
     dataset = (datasets.load_again(description, options.data_dir) if folder
                else load_data(options.data_dir))

@@ -51,7 +51,7 @@ class Recipe:
     # what the network is made with; each is for networks that know it
     initialization: str = _field("he", "first weights: he for ReLU layers, or normal, the "
                                  "book's N(0, 1)", ("he", "normal"))
-    conv_layers: int = _field(2, "convolutions", minimum=2)
+    conv_layers: int = _field(2, "convolutions", minimum=2, below=33)
     dropout: float = _field(0.0, "share of the dense layers' outputs dropped in training",
                             minimum=0.0, below=1.0)
     batch_norm_decay: float = _field(0.99, "of batch normalization's moving statistics; 1 never "
@@ -74,6 +74,15 @@ class Recipe:
     decay_epochs: int = _field(10, "epochs to that factor", minimum=1)
     moving_average: float = _field(0.0, "decay of moving averages of the weights, which are then "
                                    "what is evaluated; 0 for none", minimum=0.0, below=1.0)
+
+    steps_per_run: int = _field(1, "training steps that one session.run takes, in a loop in the "
+                                "graph on images in its memory; more than 1 is faster where a "
+                                "step is short, and needs --augment none", minimum=1,
+                                resumable=True)
+    precision: str = _field(
+        "auto", "of products and convolutions; variables and losses are float32 always. auto is "
+        "bfloat16 where the processor has instructions for it, else float32",
+        ("auto", "float32", "bfloat16"))
 
     # how long, in which batches
     batch_size: int = _field(250, "images a step", minimum=1)
@@ -158,8 +167,9 @@ def from_dict(settings):
     names = {field.name for field in dataclasses.fields(Recipe)}
     if unknown := settings.keys() - names:
         raise ValueError(f"unknown setting {', '.join(sorted(map(str, unknown)))}")
+    settings = {"precision": "float32", **settings}
     if isinstance(settings.get("augment"), list):  # JSON has no tuples
-        settings = {**settings, "augment": tuple(settings["augment"])}
+        settings["augment"] = tuple(settings["augment"])
     return Recipe(**settings)
 
 
@@ -185,17 +195,18 @@ RECIPES = {
     "hinge": Recipe(
         network="linear", preparation="unit", loss="multiclass_hinge", held_out=0.0,
         optimizer="gradient_descent", learning_rate=0.5, schedule="cosine",
-        batch_size=100, epochs=10),
+        batch_size=100, epochs=10, steps_per_run=20),
 
     # W. Beyer, Simple Image Recognition with TensorFlow, parts 1 and 2.
     "softmax": Recipe(
         network="linear", preparation="minus_mean", held_out=0.0,
         optimizer="gradient_descent", learning_rate=0.005, schedule="cosine",
-        batch_size=100, order="with_replacement", steps=1000),
+        batch_size=100, order="with_replacement", steps=1000,
+        steps_per_run=20),
     "two_layer_fc": Recipe(
         network="two_layer_fc", preparation="minus_mean", held_out=0.0, l2=0.1,
         optimizer="gradient_descent", learning_rate=0.001, schedule="constant",
-        batch_size=400, steps=2000),
+        batch_size=400, steps=2000, steps_per_run=10),
 
     # Edureka, Convolutional Neural Network (after exelban/tensorflow-cifar-10).
     "dropout_cnn": Recipe(

@@ -4,6 +4,7 @@ import os.path
 import pathlib
 
 import cifar_tools
+import console
 from datasets import mnist, shapes
 
 TITLES = {"cifar10": "CIFAR-10", "mnist": "MNIST", "shapes": "shapes"}
@@ -34,11 +35,16 @@ def load_again(description, data_dir=None):
       data_dir: folder of its files; None looks where it was, then in the usual places.
 
     Raises:
-      As `load`.
+      cifar_tools.DataError: it is neither there nor to be had, or it is damaged.
     """
     if data_dir is None and pathlib.Path(description["directory"]).exists():
         data_dir = description["directory"]
-    return load(description["name"], data_dir)
+    try:
+        return load(description["name"], data_dir)
+    except console.Failure as error:
+        raise cifar_tools.DataError(
+            f"{description['directory']}: the run's data set is no longer there, and {error}. "
+            f"{HOW_TO_GET[description['name']]}") from error
 
 
 def load(name, data_dir=None):

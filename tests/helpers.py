@@ -7,11 +7,11 @@ from training import loop
 from training.run_folder import RunFolder
 
 
-def train(recipe, dataset, path, name="a test"):
+def train(recipe, dataset, path, name="a test", profile=False):
     """The folder of a run that is trained, or taken up, at `path`."""
     folder = RunFolder(path)
     folder.write_description(name, recipe, datasets.describe(dataset, recipe), {})
-    loop.train(recipe, dataset, folder, "cpu")
+    loop.train(recipe, dataset, folder, "cpu", profile)
     return folder
 
 

@@ -55,6 +55,28 @@ def test_lrn_and_its_gradient(bias, alpha, beta, channels):
         assert gradient[index] == pytest.approx(slope, rel=1e-4, abs=1e-5)
 
 
+def test_lrn_in_bfloat16():
+    """Its sums are bfloat16's, what it divides by is not: a small alpha must not be lost."""
+    rng = np.random.default_rng(0)
+    with tf.Graph().as_default():
+        x = tf.cast(tf.constant(rng.normal(size=(2, 3, 3, 64)) * 9, tf.float32), tf.bfloat16)
+        dy = tf.cast(tf.constant(rng.normal(size=(2, 3, 3, 64)), tf.float32), tf.bfloat16)
+        y = layers.lrn(x, 4, 1.0, 0.001 / 9, 0.75)
+        dx = tf.gradients(y, x, dy)[0]
+        assert (y.dtype, dx.dtype) == (tf.bfloat16, tf.bfloat16)
+        wide = tf.cast(x, tf.float32)
+        exact = tf.gradients(tf.nn.lrn(wide, 4, 1.0, 0.001 / 9, 0.75), wide,
+                             tf.cast(dy, tf.float32))[0]
+        wide, y, dx, exact = run([wide, *(tf.cast(t, tf.float32) for t in (y, dx)), exact])
+    expected = numpy_lrn(wide.astype(np.float64), 4, 1.0, 0.001 / 9, 0.75)
+    np.testing.assert_allclose(y, expected, rtol=0.005)
+    np.testing.assert_allclose(dx, exact, rtol=0.02, atol=0.02)
+    # without the sums there would be no normalization at all: the mean shrinks as it should
+    assert abs(y).sum() / abs(wide).sum() == pytest.approx(
+        abs(expected).sum() / abs(wide).sum(), abs=5e-4)
+    assert abs(expected).sum() < 0.95 * abs(wide).sum()
+
+
 def test_lrn_refuses_a_base_that_could_be_zero():
     with tf.Graph().as_default(), pytest.raises(ValueError, match="bias 0"):
         layers.lrn(tf.zeros([1, 2, 2, 3]), 4, 0.0, 1.0, 0.75)
@@ -103,6 +125,22 @@ def batch(count=8, seed=3):
 def build(**changes):
     recipe = dataclasses.replace(RECIPE, **changes)
     return cnn_graph.build(recipe, (24, 24, 1), 10, training_images=10 * recipe.batch_size)
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_what_bfloat16_is_used_for(name):
+    """Products and convolutions, their gradients too; nothing that lasts."""
+    recipe = dataclasses.replace(recipes.RECIPES[name], precision="bfloat16", steps_per_run=1)
+    with tf.Graph().as_default() as graph:
+        model = cnn_graph.build(recipe, (24, 24, 1), 10, 100)
+        assert {model.images.dtype, model.loss.dtype, model.logits.dtype} == {tf.float32}
+        assert not [variable for variable in tf.global_variables()
+                    if variable.dtype.base_dtype == tf.bfloat16]
+        products = [op for op in graph.get_operations()
+                    if op.type in ("MatMul", "Conv2D", "Conv2DBackpropFilter",
+                                   "Conv2DBackpropInput")]
+        assert len(products) > 1
+        assert {op.outputs[0].dtype for op in products} == {tf.bfloat16}
 
 
 def test_lrn_cnn_has_the_books_shapes_and_parameters():

@@ -289,6 +289,35 @@ def test_a_run_that_diverges_stops_and_is_not_saved(batch_size, what, dataset, t
     assert RunFolder(tmp_path).saved() == []
 
 
+@pytest.mark.parametrize("name, options", [
+    ("two_layer_fc", {"moving_average": 0.9, "summary_every": 5, "checkpoint_every": 4}),
+    ("batchnorm_cnn", {"held_out": 0.1})])
+def test_several_steps_in_one_run_end_where_single_ones_do(name, options, dataset, tmp_path):
+    """With dropout, L2, batch norm, averages, and a smaller last batch in play."""
+    recipe = dataclasses.replace(recipes.RECIPES[name], dataset="cifar10", batch_size=32, steps=0,
+                                 epochs=2, dropout=0.5, **options)
+    runs = [train(dataclasses.replace(recipe, steps_per_run=count), dataset, tmp_path / str(count))
+            for count in (1, 3)]
+    single, several = map(variables, runs)
+    assert single.keys() == several.keys()
+    for key, value in single.items():
+        kind = np.int64 if key == "training/global_step" else (
+            np.float64 if key.startswith("epoch/") else np.float32)
+        np.testing.assert_allclose(np.frombuffer(several[key], kind),
+                                   np.frombuffer(value, kind), rtol=1e-4, atol=1e-5, err_msg=key)
+
+
+def test_profile(dataset, tmp_path):
+    """A trace names the operations, in the format that browsers show."""
+    folder = RunFolder(tmp_path)
+    recipe = dataclasses.replace(RECIPE, batch_size=8, epochs=1)
+    train(recipe, dataset, tmp_path, profile=True)
+    traces = sorted(folder.profile.iterdir())
+    assert [trace.name for trace in traces] == ["step-19.json", "step-20.json", "step-21.json"]
+    names = {event["name"] for event in json.loads(traces[0].read_text())["traceEvents"]}
+    assert any("Conv2DBackpropFilter" in name for name in names)
+
+
 def test_a_second_process_is_refused(tmp_path):
     folder = RunFolder(tmp_path)
     with (folder.locked(), pytest.raises(console.UserError, match="another process is training"),

@@ -1,8 +1,8 @@
 """The trained graph as a SavedModel."""
 
-import shutil
-
 import tensorflow.compat.v1 as tf
+
+from training import run_folder
 
 
 def saved_model(session, directory):
@@ -19,13 +19,18 @@ def saved_model(session, directory):
     signature = tf.saved_model.predict_signature_def(
         {"images": graph.get_tensor_by_name("images:0")},
         {name: graph.get_tensor_by_name(f"{name}:0") for name in ("probabilities", "logits")})
-    scratch = directory.with_name(f".{directory.name}.part")
-    shutil.rmtree(scratch, ignore_errors=True)
+    scratch = run_folder.scratch(directory)
+    run_folder.remove(scratch)
     builder = tf.saved_model.Builder(str(scratch))
     builder.add_meta_graph_and_variables(
         session, [tf.saved_model.tag_constants.SERVING],
         {tf.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signature},
         clear_devices=True)
     builder.save()
-    shutil.rmtree(directory, ignore_errors=True)
+    # One folder cannot replace another; the old one is never there in parts, though.
+    before = run_folder.scratch(run_folder.old(directory))
+    run_folder.remove(before)
+    if directory.exists():
+        directory.rename(before)
     scratch.rename(directory)
+    run_folder.remove(before)

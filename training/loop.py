@@ -9,6 +9,7 @@
 import concurrent.futures
 import contextlib
 import pathlib
+import re
 import signal
 import sys
 import time
@@ -16,14 +17,18 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+from tensorflow.python.client import timeline  # the one way to a trace that a browser shows
 
 import cifar_tools
 import cnn_graph
 import console
 from training import export, records, run_folder
 
+# Which calls of session.run --profile traces; the first ones are slower, they allocate memory.
+PROFILED_RUNS = range(20, 23)
 
-def train(recipe, dataset, folder, device="auto"):
+
+def train(recipe, dataset, folder, device="auto", profile=False):
     """Train `recipe` on `dataset` in `folder` until it is done, going on where a run stopped.
 
     Every epoch ends with a checkpoint, an evaluation of the held-out images, a line of
@@ -35,6 +40,7 @@ def train(recipe, dataset, folder, device="auto"):
       dataset: a `cifar_tools.Dataset`.
       folder: a `run_folder.RunFolder` whose recipe.json is written.
       device: 'auto', 'cpu' or 'gpu'.
+      profile: whether to trace PROFILED_RUNS, to folder.profile.
 
     Returns:
       The `Evaluation` of the test images.
@@ -55,10 +61,12 @@ def train(recipe, dataset, folder, device="auto"):
                                 len(training.labels))
         with tf.Session(config=session_config(device)) as session:
             print(f"{recipe.network}, {cnn_graph.parameters():,} parameters, on "
-                  f"{device_name(session)}")
-            run = _Run(recipe, folder, model, session, prepare, signals)
+                  f"{device_name(session)} in {recipe.precision}")
+            run = _Run(recipe, folder, model, session, training, prepare, signals, profile)
             if run.step:
                 print(f"resuming from step {run.step} of {total_steps} in {folder.path}")
+            if model.several:
+                run.put_in_memory()
             try:
                 while True:
                     at_end = run.step % epoch_steps == 0 or run.step == total_steps
@@ -67,7 +75,7 @@ def train(recipe, dataset, folder, device="auto"):
                     if run.step >= total_steps or at_end and run.stops_early():
                         break
                     epoch_end = (run.step // epoch_steps + 1) * epoch_steps
-                    run.train_until(min(epoch_end, total_steps), training, epoch_steps)
+                    run.train_until(min(epoch_end, total_steps), epoch_steps)
             finally:
                 run.log.close()
             return run.finish(dataset.test)
@@ -81,16 +89,18 @@ class _Run:
       log: the `records.Records`.
       seconds, images: time spent on training steps of this epoch by this process, and how
         many images they saw.
-      feed: the `feed_dict` of the last training step, None before the first.
+      training: the `cifar_tools.Split` to train on.
+      profile, runs: whether to trace some calls of session.run, and how many there were.
     """
 
-    def __init__(self, recipe, folder, model, session, prepare, signals):
+    def __init__(self, recipe, folder, model, session, training, prepare, signals,
+                 profile=False):
         self.recipe, self.folder, self.model, self.session = recipe, folder, model, session
-        self.prepare, self.signals = prepare, signals
+        self.training, self.prepare, self.signals = training, prepare, signals
         self.saver = tf.train.Saver(max_to_keep=recipe.max_to_keep)
         self.best_saver = tf.train.Saver(max_to_keep=1)
         self.step, self.seconds, self.images = self._restore_latest(), 0.0, 0
-        self.feed = None
+        self.profile, self.runs = profile, 0
         name, _, data = folder.read_description()
         self.log = records.Records(folder, self.step, f"{name} on {data['name']}")
 
@@ -109,11 +119,13 @@ class _Run:
                 damaged.append(path)
                 print(f"{failure}; taking the checkpoint before it", file=sys.stderr)
                 continue
-            # Tells the savers what to delete once there are too many.
-            self.saver.recover_last_checkpoints(
-                [path for _, path in saved if path not in damaged])
-            self.best_saver.recover_last_checkpoints(
-                [path for _, path in self.folder.saved("best")])
+            good = [path for _, path in saved if path not in damaged]
+            for saver, paths, keep in (
+                    (self.saver, good, self.recipe.max_to_keep),
+                    (self.best_saver, [path for _, path in self.folder.saved("best")], 1)):
+                for path in paths[:-keep]:  # a process died before it removed them
+                    tf.train.remove_checkpoint(path)
+                saver.recover_last_checkpoints(paths[-keep:])  # what to remove some day
             return step
         if saved:
             raise console.Failure(f"{self.folder.checkpoints}: no checkpoint can be restored; "
@@ -121,53 +133,117 @@ class _Run:
         self.session.run(tf.global_variables_initializer())
         return 0
 
-    def train_until(self, end, training, epoch_steps):
+    def put_in_memory(self):
+        """Give the graph the training images, where it trains on them by their numbers."""
+        self.session.run(tf.local_variables_initializer())
+        for start in range(0, len(self.training.labels), 1000):
+            part = slice(start, start + 1000)
+            self.session.run(self.model.several.put, {
+                self.model.several.first: start,
+                self.model.images: self.prepare(self.training.images[part]),
+                self.model.labels: self.training.labels[part]})
+
+    def train_until(self, end, epoch_steps):
         """Train up to step `end`, at most to the end of the epoch.
 
-        While a step runs, a thread prepares the next batch; which one that is depends on
-        the step alone, so nothing is lost when the run stops here.
+        While steps run, a thread prepares the batches of the next ones; which these are
+        depends on the step alone, so nothing is lost when the run stops here.
         """
-        recipe, model = self.recipe, self.model
+        recipe, several = self.recipe, self.model.several
 
-        def batch(step):
-            return cifar_tools.training_batch(
-                training, step, batch_size=recipe.batch_size, order=recipe.order,
-                augment=recipe.augment, prepare=self.prepare, seed=recipe.seed)
+        def batches(step):
+            count = self._steps_of_run(step, end)
+            return count, self._chosen(step, count) if several else self._batch(step)
 
         first = self.step // epoch_steps * epoch_steps
         if self.step == first:
-            self.session.run(model.start_epoch)
+            self.session.run(self.model.start_epoch)
             self.seconds, self.images = 0.0, 0
         start = time.monotonic() - self.seconds
         with (concurrent.futures.ThreadPoolExecutor(1) as thread,
               console.progress(epoch_steps, f"epoch {first // epoch_steps + 1}") as bar):
-            coming, last_loss = thread.submit(batch, self.step), np.nan
+            coming, last_loss = thread.submit(batches, self.step), np.nan
             while self.step < end:
-                images, labels = coming.result()
-                if self.step + 1 < end:
-                    coming = thread.submit(batch, self.step + 1)
-                fetched = [model.train_op, model.loss, model.accuracy]
-                summarized = recipe.summary_every and self.step % recipe.summary_every == 0
-                if summarized:
-                    fetched.append(model.summaries)
-                self.feed = {model.images: images, model.labels: labels, model.is_training: True}
-                _, loss, accuracy, *summary = self.session.run(fetched, self.feed)
+                count, feed = coming.result()
+                if self.step + count < end:
+                    coming = thread.submit(batches, self.step + count)
+                if recipe.summary_every and self.step % recipe.summary_every == 0:
+                    self.log.add_summary(self.session.run(
+                        self.model.summaries, self._batch(self.step)), self.step + 1)
+                loss, accuracy = self._run_steps(feed)
                 if not np.isfinite(loss):
                     raise self._diverged(f"the loss is {loss}, it was {last_loss:.4g} before")
-                self.step, last_loss = self.step + 1, loss
-                if summarized:
-                    self.log.add_summary(summary[0], self.step)
-                self.images += len(labels)
+                self.step, last_loss = self.step + count, loss
+                self.images += count * recipe.batch_size
                 self.seconds = time.monotonic() - start
-                every = recipe.checkpoint_every
-                if every and self.step % every == 0 and self.step < end or self.signals:
+                every, asked_to_stop = recipe.checkpoint_every, bool(self.signals)
+                if every and self.step % every == 0 and self.step < end or asked_to_stop:
                     self._save(self.saver, "model.ckpt")
-                if self.signals:
-                    raise console.Interrupted(
-                        f"stopped and saved at step {self.step}; the same command goes on from "
-                        "there", self.signals[0])
+                if asked_to_stop:
+                    self._stop_if_asked()
                 bar.update(self.step - first, f"loss {loss:.3f}  accuracy {accuracy:.2f}  "
                            f"{self.images / self.seconds:,.0f} images/s")
+
+    def _batch(self, step):
+        """The `feed_dict` of a training step."""
+        recipe, model = self.recipe, self.model
+        images, labels = cifar_tools.training_batch(
+            self.training, step, batch_size=recipe.batch_size, order=recipe.order,
+            augment=recipe.augment, prepare=self.prepare, seed=recipe.seed)
+        return {model.images: images, model.labels: labels, model.is_training: True}
+
+    def _chosen(self, step, count):
+        """The `feed_dict` of several training steps."""
+        recipe = self.recipe
+        return {self.model.several.chosen: np.stack([cifar_tools.batch_indices(
+            len(self.training.labels), step + number, batch_size=recipe.batch_size,
+            order=recipe.order, seed=recipe.seed) for number in range(count)])}
+
+    def _steps_of_run(self, step, end):
+        """How many steps from `step` on one session.run takes.
+
+        It stops where something is to be done between steps, and before an epoch's last
+        batch if that is smaller than the others.
+        """
+        recipe, images = self.recipe, len(self.training.labels)
+        count = min(recipe.steps_per_run if self.model.several else 1, end - step)
+        for every in (recipe.checkpoint_every, recipe.summary_every):
+            if every:
+                count = min(count, every - step % every)
+        to_last = recipe.steps_per_epoch(images) - 1 - step % recipe.steps_per_epoch(images)
+        return min(count, to_last) if images % recipe.batch_size and to_last else count
+
+    def _run_steps(self, feed):
+        """Train; (loss, accuracy), means over the steps."""
+        model, options, metadata = self.model, None, None
+        fetched = ([model.several.loss, model.several.accuracy] if model.several else
+                   [model.loss, model.accuracy, model.train_op])
+        self.runs += 1
+        profiled = self.profile and self.runs in PROFILED_RUNS
+        if profiled:
+            options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
+            metadata = tf.RunMetadata()
+        loss, accuracy, *_ = self.session.run(fetched, feed, options, metadata)
+        if profiled:
+            trace = timeline.Timeline(metadata.step_stats).generate_chrome_trace_format()
+            self.folder.profile.mkdir(exist_ok=True)
+            with run_folder.replacing(self.folder.profile / f"step-{self.step}.json") as out:
+                out.write(trace)
+        return loss, accuracy
+
+    def _stop_if_asked(self):
+        """Raise a `console.Interrupted` if a signal came; this step must have been saved."""
+        if self.signals:
+            raise console.Interrupted(f"stopped and saved at step {self.step}; the same command "
+                                      "goes on from there", self.signals[0])
+
+    def _evaluate(self, split):
+        """`evaluate`, which may take longer than whoever sent a signal wants to wait."""
+        def prepare(images):
+            self._stop_if_asked()
+            return self.prepare(images)
+
+        return evaluate(self.session, split, prepare)
 
     def end_epoch(self, held_out, test, epoch_steps, total_steps):
         """Save, evaluate and record the epoch that ends at this step."""
@@ -180,12 +256,12 @@ class _Run:
                "held_out_loss": None, "held_out_accuracy": None, "test_accuracy": None}
         with self._weights_to_evaluate():
             if len(held_out.labels):
-                result = evaluate(self.session, held_out, self.prepare)
+                result = self._evaluate(held_out)
                 row.update(held_out_loss=result.loss, held_out_accuracy=result.accuracy)
                 if self.log.is_best(result.accuracy):
                     self._save(self.best_saver, "best")
             if self.recipe.test_every_epoch:
-                row["test_accuracy"] = evaluate(self.session, test, self.prepare).accuracy
+                row["test_accuracy"] = self._evaluate(test).accuracy
         self.log.add(row)
         told = [f"epoch {row['epoch']:.4g}/{total_steps / epoch_steps:.4g}", f"step {self.step}",
                 f"loss {loss:.4f}", f"training accuracy {accuracy:.4f}"]
@@ -206,7 +282,7 @@ class _Run:
         step, path = self.folder.chosen()
         restore_variables(self.session, self.saver, path)
         self.session.run(self.model.use_averages)
-        result = evaluate(self.session, test, self.prepare)
+        result = self._evaluate(test)
         export.saved_model(self.session, self.folder.saved_model)
         run_folder.write_json(self.folder.result_file, {
             "trained_steps": self.step,
@@ -239,8 +315,8 @@ class _Run:
         Raises:
           console.Failure: the weights are no good, their loss on the last batch is not finite.
         """
-        if self.feed:
-            loss = self.session.run(self.model.loss, self.feed)
+        if self.step:
+            loss = self.session.run(self.model.loss, self._batch(self.step - 1))
             if not np.isfinite(loss):
                 raise self._diverged(f"the loss is {loss}")
         self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -296,9 +372,17 @@ def restore_variables(session, saver, path):
     try:
         saver.restore(session, path)
     except (tf.errors.OpError, ValueError) as error:
-        # TensorFlow puts advice first, then what happened.
-        told = str(error).rpartition("Original error:")[2].strip().splitlines()[0]
-        raise console.Failure(f"{path}: cannot be restored; {told}") from error
+        raise console.Failure(f"{path}: cannot be restored; {what_happened(error)}") from error
+
+
+def what_happened(error):
+    """The one line of an error of TensorFlow's that says what happened.
+
+    Advice may stand before it, and where in the graph; behind it the graph's own stack trace.
+    """
+    text = (getattr(error, "message", None) or str(error)).rpartition("Original error:")[2]
+    told = re.search(r"^Node: .*\n(?:\d+ root error.*\n)?\s*(?:\(0\) )?(.+)", text, re.MULTILINE)
+    return told[1] if told else (text.strip() or repr(error)).splitlines()[0]
 
 
 def session_config(device):
@@ -330,14 +414,14 @@ def device_name(session):
 def caught_signals():
     """Collect Ctrl-C and SIGTERM in a list, for the loop to stop at the end of a step.
 
-    A second Ctrl-C stops at once, by a KeyboardInterrupt.
+    A second Ctrl-C ends the process at once, wherever it is. Python would wait for TensorFlow;
+    nothing that was saved can be lost, whenever a process ends.
     """
     caught = []
 
     def handle(number, frame):
-        if caught and number == signal.SIGINT:
-            raise KeyboardInterrupt
         caught.append(number)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -353,5 +437,4 @@ def explained():
     try:
         yield
     except tf.errors.OpError as error:
-        first = (error.message or str(error)).strip().splitlines()[0]
-        raise console.Failure(f"TensorFlow: {first}") from error
+        raise console.Failure(f"TensorFlow: {what_happened(error)}") from error

@@ -12,7 +12,8 @@ import tensorflow.compat.v1 as tf
 import cifar_tools
 import cnn_graph
 import console
-from training.loop import explained, restore_variables, session_config
+from training import foreign
+from training.loop import explained, restore_variables, session_config, what_happened
 
 VIAS = ("saver", "meta_graph", "saved_model")
 
@@ -49,12 +50,31 @@ def import_meta_graph(path):
     """The saver of the graph in a .meta file, which becomes part of the default graph.
 
     Raises:
+      console.UserError: it contains what none of our graphs does.
       console.Failure: the file is missing or damaged; the message names it.
     """
+    graph = foreign.meta_graph(path)
+    with _importing(path):
+        return tf.train.import_meta_graph(graph)
+
+
+def load_saved_model(session, path):
+    """Load the SavedModel in the folder `path` into the session and its graph.
+
+    Raises:
+      As `import_meta_graph`.
+    """
+    foreign.saved_model(path)
+    with _importing(path):
+        tf.saved_model.loader.load(session, [tf.saved_model.tag_constants.SERVING], path)
+
+
+@contextlib.contextmanager
+def _importing(path):
     try:
-        return tf.train.import_meta_graph(path)
+        yield
     except Exception as error:  # a damaged file can raise nearly anything
-        raise console.Failure(f"{path}: not a graph that can be imported ({error})") from error
+        raise console.Failure(f"{path}: cannot be imported ({what_happened(error)})") from error
 
 
 @contextlib.contextmanager
@@ -73,7 +93,7 @@ def restored(folder, checkpoint=None, via="saver", device="auto"):
       (session, path): the session, and the path of what was restored.
 
     Raises:
-      console.UserError: no such run or checkpoint.
+      console.UserError: no such run or checkpoint, or a graph that is none of ours.
       console.Failure: TensorFlow cannot read it.
     """
     _, recipe, data = folder.read_description()
@@ -87,13 +107,15 @@ def restored(folder, checkpoint=None, via="saver", device="auto"):
     else:
         path = choose(folder, checkpoint)
     with tf.Graph().as_default(), explained(), tf.Session(config=session_config(device)) as session:
+        shape = cifar_tools.prepared_shape(data["image_shape"], recipe.preparation)
         if via == "saved_model":
-            tf.saved_model.loader.load(session, [tf.saved_model.tag_constants.SERVING], path)
+            load_saved_model(session, path)
         elif via == "meta_graph":
             restore_variables(session, import_meta_graph(path + ".meta"), path)
         else:
-            shape = cifar_tools.prepared_shape(data["image_shape"], recipe.preparation)
             cnn_graph.build(recipe, shape, len(data["class_names"]), data["training_images"])
             restore_variables(session, tf.train.Saver(), path)
+        if via != "saver":
+            foreign.check_tensors(session.graph, shape, len(data["class_names"]), path)
         session.run(session.graph.get_operation_by_name("use_averages"))
         yield session, path

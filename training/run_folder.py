@@ -8,6 +8,7 @@
     result.json         the final figure and the checkpoint it was measured on
     saved_model/        that checkpoint as a SavedModel
     mean_image.npy      of the training images, where the preparation takes it away
+    profile/            traces of some steps, where --profile asked for them
 
 Files are replaced as a whole, so a kill at any moment leaves the old one or the new one.
 Nothing here imports TensorFlow: whether a run can be taken up is known before it starts.
@@ -16,6 +17,7 @@ Nothing here imports TensorFlow: whether a run can be taken up is known before i
 import contextlib
 import csv
 import functools
+import io
 import json
 import os
 import pathlib
@@ -32,6 +34,7 @@ except ImportError:  # Windows: no locks between processes
 
 METRICS = ["epoch", "step", "learning_rate", "training_loss", "training_accuracy",
            "held_out_loss", "held_out_accuracy", "test_accuracy"]
+WEIGHTS = (".index", ".data-00000-of-00001")  # a checkpoint's variables; its graph is .meta
 RESULT = {"trained_steps": int, "early_stopping": int, "checkpoint": str, "checkpoint_step": int,
           "test_accuracy": float, "test_correct": int, "test_images": int}
 
@@ -49,6 +52,10 @@ class RunFolder:
         self.result_file = self.path / "result.json"
         self.mean_image_file = self.path / "mean_image.npy"
         self.saved_model = self.path / "saved_model"
+        self.profile = self.path / "profile"
+        self._items = (self.recipe_file, self.checkpoints, self.metrics_file, self.events,
+                       self.learning_curve, self.result_file, self.saved_model,
+                       self.mean_image_file, self.profile)
 
     def exists(self):
         """Whether there is a run here."""
@@ -56,16 +63,14 @@ class RunFolder:
 
     def remains(self):
         """What stands here under a name that a run would write to."""
-        return [item for item in (
-            self.recipe_file, self.checkpoints, self.metrics_file, self.events,
-            self.learning_curve, self.result_file, self.saved_model, self.mean_image_file)
-            if item.exists()]
+        return [item for item in self._items if item.exists()]
 
     @contextlib.contextmanager
     def locked(self):
-        """Keep every other process from training in this folder.
+        """Keep every other process from training in this folder, and tidy it.
 
-        The operating system frees the lock when the process ends, in whatever way.
+        The operating system frees the lock when the process ends, in whatever way. What a
+        killed process left half-written is removed.
 
         Raises:
           console.UserError: another process is training here.
@@ -78,15 +83,35 @@ class RunFolder:
                 except BlockingIOError:
                     raise console.UserError(f"{self.path}: another process is training there; "
                                             "wait for it or give another --run-dir") from None
+            self._tidy()
             yield
+
+    def _tidy(self):
+        """Remove what a run left half-written, nothing that is whole and nobody else's files."""
+        for item in (*self._items, old(self.saved_model)):
+            remove(scratch(item))
+        for item in (*self.events.glob(".*.part"), *self.checkpoints.glob("*checkpoint.tmp*")):
+            remove(item)
+        for kind in ("model.ckpt", "best"):
+            steps = [step for step, _ in self.saved(kind)]
+            for item in list(self.checkpoints.glob(f"{kind}-*")):
+                name = re.fullmatch(rf"({re.escape(kind)}-(\d+))(\..+)", item.name)
+                if not name:
+                    continue
+                if int(name[2]) in steps:
+                    whole = name[3] in (*WEIGHTS, ".meta")
+                else:
+                    # Weights that lost their graph are kept unless later ones are whole: a run
+                    # that removes an old checkpoint begins with the graph.
+                    whole = int(name[2]) > max(steps, default=-1) and all(
+                        (self.checkpoints / (name[1] + suffix)).exists() for suffix in WEIGHTS)
+                if not whole:
+                    remove(item)
 
     def clear(self):
         """Remove what a run wrote here, and nothing else."""
-        for item in self.remains():
-            if item.is_dir():
-                shutil.rmtree(item)
-            else:
-                item.unlink()
+        for item in reversed(self.remains()):  # last recipe.json, which says that it is a run's
+            remove(item)
 
     def write_description(self, name, recipe, dataset, versions):
         """Write recipe.json.
@@ -121,8 +146,10 @@ class RunFolder:
     def write_mean_image(self, mean):
         """Write the mean training image, float32 [height, width, channels]."""
         import numpy as np
+        content = io.BytesIO()  # np.save to a file does not tell why a write failed
+        np.save(content, mean, allow_pickle=False)
         with replacing(self.mean_image_file, "wb") as out:
-            np.save(out, mean, allow_pickle=False)
+            out.write(content.getvalue())
 
     def prepare(self, recipe):
         """The function that prepares images for this run's network, see `cifar_tools.prepare`.
@@ -157,7 +184,9 @@ class RunFolder:
         if not self.result_file.exists():
             return None
         result = read_json(self.result_file)
-        if any(type(result.get(name)) is not kind for name, kind in RESULT.items()):
+        if any(type(result.get(name)) is not kind
+               or kind is not str and not 0 <= result[name] < 2 ** 63
+               for name, kind in RESULT.items()):
             raise console.UserError(f"{self.result_file}: damaged; remove it, and the same "
                                     "training command writes it anew")
         return result
@@ -168,8 +197,9 @@ class RunFolder:
         Raises:
           console.UserError: something is there that it cannot take up.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise console.UserError(f"--run-dir {self.path}: is not a folder")
+        there = next(path for path in (self.path, *self.path.parents) if path.exists())
+        if not there.is_dir():
+            raise console.UserError(f"--run-dir {self.path}: {there} is not a folder")
         if not self.exists():
             if remains := self.remains():
                 raise console.UserError(f"{remains[0]} is there, but no recipe.json; give another "
@@ -222,7 +252,7 @@ class RunFolder:
         for index in self.checkpoints.glob(f"{kind}-*.index"):
             step = re.fullmatch(rf"{re.escape(kind)}-(\d+)", index.stem)
             if step and all(index.with_suffix(suffix).exists()
-                            for suffix in (".data-00000-of-00001", ".meta")):
+                            for suffix in (*WEIGHTS, ".meta")):
                 found.append((int(step[1]), str(index.with_suffix(""))))
         return sorted(found)
 
@@ -247,11 +277,13 @@ class RunFolder:
             return []
         try:
             with open(self.metrics_file, newline="", encoding="utf-8") as source:
-                rows = [{name: _number(value) for name, value in row.items()}
-                        for row in csv.DictReader(source)]
+                rows = list(csv.DictReader(source))
             if any(list(row) != METRICS for row in rows):
                 raise ValueError(f"its columns are not {', '.join(METRICS)}")
-        except (ValueError, TypeError, csv.Error) as error:
+            rows = [{name: number(value) for name, value in row.items()} for row in rows]
+            if any(row[name] is None for row in rows for name in METRICS[:5]):
+                raise ValueError("a figure is missing")
+        except (ValueError, OverflowError, csv.Error) as error:
             raise console.UserError(f"{self.metrics_file}: damaged; {error}") from error
         return rows
 
@@ -277,11 +309,13 @@ def _check_description(name, dataset, recipe):
         raise ValueError("what it tells of the data set makes no sense")
 
 
-def _number(text):
+def number(text):
     """What a cell of metrics.csv holds: an int, a float, or None when it is empty."""
     if not text:
         return None
-    return int(text) if text.isdecimal() else float(text)
+    value = int(text) if text.isdecimal() else float(text)
+    float(value)  # raises OverflowError for what nobody can plot
+    return value
 
 
 class replacing:
@@ -289,23 +323,45 @@ class replacing:
 
     def __init__(self, path, mode="w", **options):
         self.path = pathlib.Path(path)
-        self.scratch = self.path.with_name(f".{self.path.name}.part")
+        self.scratch = scratch(self.path)
         self.file = open(self.scratch, mode, **options,
                          **({} if "b" in mode else {"encoding": "utf-8"}))
 
     def __enter__(self):
         return self.file
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind, error, _):
         try:
-            if kind is None:
-                self.file.flush()
-                os.fsync(self.file.fileno())
-            self.file.close()
+            with self.file:
+                if kind is None:
+                    self.file.flush()
+                    os.fsync(self.file.fileno())
             if kind is None:
                 os.replace(self.scratch, self.path)
+        except OSError as late:  # what was left in the file's buffer did not fit either
+            error = late
         finally:
             self.scratch.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno:  # a write does not know its file's name
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
+
+
+def scratch(path):
+    """Where what is to take `path`'s place is written, beside it."""
+    return path.with_name(f".{path.name}.part")
+
+
+def old(path):
+    """Where what another takes the place of goes for a moment."""
+    return path.with_name(f"{path.name}.old")
+
+
+def remove(path):
+    """Remove a file or a folder, if there is one."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    elif path.exists():
+        path.unlink()
 
 
 def save_figure(figure, path):

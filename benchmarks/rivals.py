@@ -1,0 +1,496 @@
+"""What benchmarks/throughput.py compares: the same training steps, written in several ways.
+
+    NETWORKS    every network once more, as a list of layers, for the rivals and for counting
+    setting     what is trained: a recipe and its shapes
+    task        the same with its data
+    count       numbers and floating-point operations of a network
+    RIVALS      who trains it; `product` is what the machine could do
+
+A rival is a function of a `Task` that gives (steps, parameters): `steps(n)` trains n steps,
+and `parameters` is how many numbers are trained. It has a process for itself and may change
+what is global there. Everyone has the same data, batch size, optimizer, loss, L2, dropout,
+moving averages and augmentation; the learning rate is constant but in ours. First weights are
+whatever a library draws by default, since time does not depend on them.
+"""
+
+import dataclasses
+import functools
+import itertools
+import math
+import tempfile
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+import augmentations
+import cifar_tools
+import console
+import recipes
+
+# (kind, numbers): conv filters, size; pool size, stride; dense units, whether L2 counts its
+# weights; dropout share. Convolutions have stride 1; they and poolings are padded as needed.
+NETWORKS = {
+    "linear": [("dense", 10, False)],
+    "two_layer_fc": [("dense", 120, True), ("relu",), ("dense", 10, True)],
+    "lrn_cnn": [
+        ("conv", 64, 5), ("relu",), ("pool", 2, 2), ("lrn",),
+        ("conv", 64, 5), ("relu",), ("lrn",), ("pool", 2, 2),
+        ("dense", 1024, False), ("relu",), ("dense", 10, False)],
+    "dropout_cnn": [
+        ("conv", 32, 3), ("relu",), ("conv", 64, 3), ("relu",), ("pool", 2, 2), ("dropout", 0.25),
+        ("conv", 128, 3), ("relu",), ("pool", 2, 2),
+        ("conv", 128, 2), ("relu",), ("pool", 2, 2), ("dropout", 0.25),
+        ("dense", 1500, False), ("relu",), ("dropout", 0.5), ("dense", 10, False)],
+    "batchnorm_cnn": [
+        ("conv", 64, 5), ("leaky_relu",), ("pool", 2, 2),
+        ("conv", 128, 5), ("leaky_relu",), ("pool", 2, 2),
+        ("dense", 1024, False), ("batch_norm",), ("leaky_relu",), ("dropout", 0.1),
+        ("dense", 10, False), ("batch_norm",), ("leaky_relu",)],
+    "tutorial_cnn": [
+        ("conv", 64, 5), ("relu",), ("pool", 3, 2), ("lrn",),
+        ("conv", 64, 5), ("relu",), ("lrn",), ("pool", 3, 2),
+        ("dense", 384, True), ("relu",), ("dense", 192, True), ("relu",), ("dense", 10, False)],
+}
+RADIUS, BIAS, ALPHA, BETA = 4, 1.0, 0.001 / 9, 0.75  # of every LRN
+LEAK = 0.2  # of the leaky ReLU
+
+# What a recipe is compared with, where that is not what we train it with.
+AS_PUBLISHED = {
+    "lrn_cnn": {"augment": (), "batch_size": 250, "learning_rate": 0.001},
+    "hinge": {"loss": "hinge"},
+}
+
+
+class Task(NamedTuple):
+    """What everyone trains."""
+    name: str               # of the recipe
+    recipe: recipes.Recipe  # with AS_PUBLISHED
+    dataset: cifar_tools.Dataset  # its training images a multiple of the batch size
+    mean: np.ndarray        # float32 [height, width, channels], of the training images
+
+    def prepare(self, images):
+        """The float32 pixels that the network sees."""
+        return cifar_tools.prepare(images, self.recipe.preparation, self.mean)
+
+
+def setting(name):
+    """(the recipe called `name` with AS_PUBLISHED, its images' shape, the network's input's)."""
+    recipe = dataclasses.replace(recipes.RECIPES[name], held_out=0.0, **AS_PUBLISHED.get(name, {}))
+    shape = (28, 28, 1) if recipe.dataset == "mnist" else (32, 32, 3)
+    return recipe, shape, cifar_tools.prepared_shape(shape, recipe.preparation)
+
+
+def task(name, data_dir=None):
+    """The `Task` of the recipe `name`, on CIFAR-10 in `data_dir` or on random pixels."""
+    recipe, shape, _ = setting(name)
+    if data_dir and recipe.dataset == "cifar10":
+        dataset = cifar_tools.load(cifar_tools.find(data_dir))
+    else:
+        rng = np.random.default_rng(0)
+        train = cifar_tools.Split(rng.integers(0, 256, (50_000, *shape), np.uint8),
+                                  rng.integers(0, 10, 50_000))
+        dataset = cifar_tools.Dataset(recipe.dataset, "random pixels", tuple("0123456789"),
+                                      train, train)
+    size = len(dataset.train.labels) // recipe.batch_size * recipe.batch_size
+    train = cifar_tools.Split(*(part[:size] for part in dataset.train))
+    return Task(name, recipe, dataset._replace(train=train), cifar_tools.mean_image(train.images))
+
+
+def count(network, shape):
+    """(numbers trained, floating-point operations a training step takes for one image).
+
+    Only convolutions and dense layers count: a multiplication and an addition each for the
+    outputs, as many for the gradient of the weights, and as many for that of the inputs,
+    which the first layer does not need.
+    """
+    numbers, products = 0, []
+    for kind, *settings in NETWORKS[network]:
+        if kind == "conv":
+            filters, size = settings
+            weights = size * size * shape[2] * filters
+            products.append(shape[0] * shape[1] * weights)
+            numbers, shape = numbers + weights + filters, (*shape[:2], filters)
+        elif kind == "pool":
+            stride = settings[1]
+            shape = (-(-shape[0] // stride), -(-shape[1] // stride), shape[2])
+        elif kind == "dense":
+            units = settings[0]
+            products.append(math.prod(shape) * units)
+            numbers, shape = numbers + products[-1] + units, (units,)
+        elif kind == "batch_norm":
+            numbers += 2 * shape[0]
+    return numbers, 2 * (3 * sum(products) - products[0])
+
+
+# ---------------------------------------------------------------------------------------
+# Ours
+
+
+def ours(task, precision):
+    """The loop of `cnn_train.py` as it is: batches from uint8, summaries, progress and all."""
+    with console.quiet_tensorflow() as tf:
+        import cnn_graph
+        import datasets
+        from training import loop
+        from training.run_folder import RunFolder
+    recipe, train = dataclasses.replace(task.recipe, precision=precision), task.dataset.train
+    epoch_steps = recipe.steps_per_epoch(len(train.labels))
+    temporary = tempfile.TemporaryDirectory()  # removed when this process ends
+    folder = RunFolder(temporary.name)
+    folder.write_description(task.name, recipe, datasets.describe(task.dataset, recipe), {})
+    folder.write_mean_image(task.mean)
+    with tf.Graph().as_default() as graph:
+        model = cnn_graph.build(recipe, setting(task.name)[2], 10, len(train.labels))
+        parameters = cnn_graph.parameters()
+        session = tf.Session(config=loop.session_config("cpu"))
+        run = loop._Run(recipe, folder, model, session, train, folder.prepare(recipe), [])
+        if model.several:
+            run.put_in_memory()
+
+    def steps(number, temporary=temporary):
+        end = run.step + number
+        with graph.as_default():
+            while run.step < end:
+                epoch_end = (run.step // epoch_steps + 1) * epoch_steps
+                run.train_until(min(end, epoch_end), epoch_steps)
+
+    return steps, parameters
+
+
+# ---------------------------------------------------------------------------------------
+# The tutorials: float32 arrays prepared once, TensorFlow's own layers, a session.run a step
+
+
+def _in_order(images, labels, size):
+    while True:
+        for start in range(0, len(labels), size):
+            yield images[start:start + size], labels[start:start + size]
+
+
+def _drawn(images, labels, size):
+    while True:
+        chosen = np.random.choice(len(labels), size)
+        yield images[chosen], labels[chosen]
+
+
+def _permuted(images, labels, size):
+    while True:
+        order = np.random.permutation(len(labels))
+        for start in range(0, len(labels), size):
+            chosen = order[start:start + size]
+            yield images[chosen], labels[chosen]
+
+
+def _zipped(images, labels, size):
+    examples = list(zip(images, labels))
+    while True:
+        np.random.shuffle(order := np.arange(len(examples)))
+        for start in range(0, len(examples), size):
+            batch = [examples[number] for number in order[start:start + size]]
+            yield tuple(np.array(part) for part in zip(*batch))
+
+
+TUTORIAL_BATCHES = {"hinge": _in_order, "softmax": _drawn, "two_layer_fc": _zipped,
+                    "lrn_cnn": _in_order, "dropout_cnn": _in_order, "batchnorm_cnn": _permuted}
+ONE_HOT = ("hinge", "lrn_cnn", "dropout_cnn")
+
+
+def tutorial(task):
+    """What the listing does, step by step, in the order of the listing."""
+    with console.quiet_tensorflow() as tf:
+        tf.disable_v2_behavior()
+    recipe, (images, labels) = task.recipe, task.dataset.train
+    if task.name in ONE_HOT:
+        labels = np.eye(10, dtype=np.float32)[labels]
+    if recipe.augment:
+        x, y = _queue(tf, task)
+        feeds = itertools.repeat(None)
+    else:
+        x = tf.placeholder(tf.float32, [None, *setting(task.name)[2]])
+        y = tf.placeholder(labels.dtype, [None, *labels.shape[1:]])
+        batches = TUTORIAL_BATCHES[task.name](task.prepare(images), labels, recipe.batch_size)
+        feeds = ({x: batch, y: batch_labels} for batch, batch_labels in batches)
+    logits, decayed = _native(tf, x, NETWORKS[recipe.network])
+    if recipe.loss == "hinge":
+        loss = tf.losses.hinge_loss(y, logits)
+    elif task.name in ONE_HOT:
+        loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits_v2(labels=y, logits=logits))
+    else:
+        loss = tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits))
+    if recipe.l2:
+        loss += recipe.l2 * tf.add_n([tf.nn.l2_loss(weights) for weights in decayed])
+    right = tf.argmax(y, 1) if task.name in ONE_HOT else y
+    accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, 1), right), tf.float32))
+    optimizer = (tf.train.AdamOptimizer(recipe.learning_rate, recipe.beta1)
+                 if recipe.optimizer == "adam"
+                 else tf.train.GradientDescentOptimizer(recipe.learning_rate))
+    train_op = optimizer.minimize(loss)
+    if recipe.moving_average:
+        averages = tf.train.ExponentialMovingAverage(recipe.moving_average)
+        with tf.control_dependencies([train_op]):
+            train_op = averages.apply(tf.trainable_variables())
+    session = tf.Session()
+    session.run(tf.global_variables_initializer())
+    tf.train.start_queue_runners(session)
+
+    def steps(number):
+        for feed in itertools.islice(feeds, number):
+            session.run([train_op, loss, accuracy], feed_dict=feed)
+
+    return steps, sum(v.shape.num_elements() for v in tf.trainable_variables())
+
+
+def _queue(tf, task):
+    """Images and labels that sixteen threads of the graph read and distort one by one."""
+    image, label = tf.train.slice_input_producer([tf.constant(x) for x in task.dataset.train])
+    x = tf.random_crop(tf.cast(image, tf.float32), [24, 24, 3])
+    x = tf.image.random_flip_left_right(x)
+    x = tf.image.random_brightness(x, augmentations.BRIGHTNESS)
+    x = tf.image.per_image_standardization(tf.image.random_contrast(x, *augmentations.CONTRAST))
+    size = task.recipe.batch_size
+    return tf.train.shuffle_batch([x, label], size, 3 * size, size, num_threads=16)
+
+
+def _native(tf, x, layers):
+    """(logits, the weights that L2 counts)."""
+    decayed = []
+    for number, (kind, *settings) in enumerate(layers):
+        if kind == "conv":
+            filters, size = settings
+            weights = tf.get_variable(f"w{number}", [size, size, int(x.shape[3]), filters])
+            biases = tf.get_variable(f"b{number}", [filters], initializer=tf.zeros_initializer())
+            x = tf.nn.bias_add(tf.nn.conv2d(x, weights, [1, 1, 1, 1], "SAME"), biases)
+        elif kind == "dense":
+            units, counted = settings
+            x = tf.reshape(x, [-1, math.prod(x.shape.as_list()[1:])])
+            weights = tf.get_variable(f"w{number}", [int(x.shape[1]), units])
+            biases = tf.get_variable(f"b{number}", [units], initializer=tf.zeros_initializer())
+            x = tf.matmul(x, weights) + biases
+            decayed += [weights] * counted
+        elif kind == "pool":
+            size, stride = settings
+            x = tf.nn.max_pool(x, [1, size, size, 1], [1, stride, stride, 1], "SAME")
+        elif kind == "batch_norm":
+            units = int(x.shape[1])
+            beta = tf.get_variable(f"beta{number}", [units], initializer=tf.zeros_initializer())
+            gamma = tf.get_variable(f"gamma{number}", [units], initializer=tf.ones_initializer())
+            x = tf.nn.batch_normalization(x, *tf.nn.moments(x, [0]), beta, gamma, 0.001)
+        else:
+            x = {"relu": tf.nn.relu,
+                 "leaky_relu": functools.partial(tf.nn.leaky_relu, alpha=LEAK),
+                 "dropout": lambda x, share=0: tf.nn.dropout(x, rate=share),
+                 "lrn": lambda x: tf.nn.lrn(x, RADIUS, BIAS, ALPHA, BETA)}[kind](x, *settings)
+    return x, decayed
+
+
+# ---------------------------------------------------------------------------------------
+# Keras and PyTorch
+
+
+def _distorted(task):
+    """Batches of a recipe with augmentation, made by our own NumPy code."""
+    rng = np.random.default_rng(0)
+    for images, labels in _permuted(*task.dataset.train, task.recipe.batch_size):
+        yield task.prepare(augmentations.augment(images, task.recipe.augment, rng)), labels
+
+
+def keras_fit(task, precision):
+    """`Model.fit`, shuffled, on data that are tensors already, without XLA, which is slower here.
+
+    Augmented batches come from a generator, and Keras prefetches them.
+    """
+    with console.quiet_tensorflow():
+        import keras
+        import tensorflow as tf
+    from keras import layers as kl
+    if precision == "bfloat16":
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+
+    class LRN(kl.Layer):
+        def call(self, x):  # TensorFlow's kernel for the CPU knows no bfloat16
+            y = tf.nn.lrn(tf.cast(x, tf.float32), RADIUS, BIAS, ALPHA, BETA)
+            return tf.cast(y, x.dtype)
+
+    recipe, (images, labels) = task.recipe, task.dataset.train
+    l2 = keras.regularizers.L2(recipe.l2 / 2) if recipe.l2 else None
+    make = {
+        "conv": lambda filters, size: [kl.Conv2D(filters, size, padding="same")],
+        "pool": lambda size, stride: [kl.MaxPooling2D(size, stride, "same")],
+        "dense": lambda units, counted: [
+            kl.Flatten(), kl.Dense(units, kernel_regularizer=l2 if counted else None)],
+        "relu": lambda: [kl.ReLU()], "leaky_relu": lambda: [kl.LeakyReLU(LEAK)],
+        "dropout": lambda share: [kl.Dropout(share)],
+        "batch_norm": lambda: [kl.BatchNormalization()], "lrn": lambda: [LRN()]}
+    model = keras.Sequential([keras.Input(setting(task.name)[2])] + [
+        layer for kind, *settings in NETWORKS[recipe.network] for layer in make[kind](*settings)])
+    model.add(kl.Activation("linear", dtype="float32"))
+
+    def hinge(labels, logits):
+        signs = 2 * tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), 10) - 1
+        return tf.reduce_mean(tf.nn.relu(1 - signs * logits), 1)
+
+    average = {"use_ema": True, "ema_momentum": recipe.moving_average}
+    average = average if recipe.moving_average else {}
+    model.compile(
+        keras.optimizers.Adam(recipe.learning_rate, recipe.beta1, **average)
+        if recipe.optimizer == "adam" else keras.optimizers.SGD(recipe.learning_rate, **average),
+        hinge if recipe.loss == "hinge" else keras.losses.SparseCategoricalCrossentropy(True),
+        metrics=["accuracy"], jit_compile=False)
+    if recipe.augment:
+        data = {"x": _distorted(task)}
+    else:
+        data = {"x": tf.constant(task.prepare(images)), "y": tf.constant(labels),
+                "batch_size": recipe.batch_size}
+
+    def steps(number):
+        whole, rest = divmod(number, len(labels) // recipe.batch_size)
+        if whole:
+            model.fit(**data, epochs=whole, steps_per_epoch=len(labels) // recipe.batch_size,
+                      verbose=0)
+        if rest:
+            model.fit(**data, steps_per_epoch=rest, verbose=0)
+
+    return steps, sum(math.prod(v.shape) for v in model.trainable_variables)
+
+
+def torch_loop(task, style):
+    """A plain loop, on one thread or all, whichever is faster.
+
+    The style 'plain' is float32 and `nn.LocalResponseNorm`; 'float32' and 'bfloat16' are
+    channels-last with our own LRN and the optimizer fused, 'bfloat16' with autocast as well.
+    """
+    import torch
+    from torch import nn
+    from torch.nn import functional
+    tuned = style != "plain"
+    recipe, (images, labels) = task.recipe, task.dataset.train
+    order = torch.channels_last if tuned else torch.contiguous_format
+
+    class Normalize(torch.autograd.Function):  # the formulas of our networks/layers.py
+        @staticmethod
+        def forward(context, x):
+            x = x.permute(0, 2, 3, 1)
+            offset = torch.arange(x.shape[3])
+            band = ((offset[:, None] - offset).abs() <= RADIUS).to(x.dtype)
+            base = BIAS + ALPHA * (x * x @ band)
+            scale = torch.rsqrt(base) * torch.rsqrt(torch.sqrt(base))
+            context.save_for_backward(x, base, scale, band)
+            return (x * scale).permute(0, 3, 1, 2)
+
+        @staticmethod
+        def backward(context, dy):
+            x, base, scale, band = context.saved_tensors
+            dy = dy.permute(0, 2, 3, 1)
+            across = x * ((dy * x * scale / base) @ band)
+            return (dy * scale - 2 * ALPHA * BETA * across).permute(0, 3, 1, 2)
+
+    class LRN(nn.Module):
+        def forward(self, x):
+            return Normalize.apply(x)
+
+    make = {
+        "conv": lambda filters, size: [nn.LazyConv2d(filters, size, padding="same")],
+        # rounded up, a window that hangs over is what TensorFlow's "SAME" pads
+        "pool": lambda size, stride: [nn.MaxPool2d(size, stride, ceil_mode=True)],
+        "dense": lambda units, counted: [nn.Flatten(), nn.LazyLinear(units)],
+        "relu": lambda: [nn.ReLU()], "leaky_relu": lambda: [nn.LeakyReLU(LEAK)],
+        "dropout": lambda share: [nn.Dropout(share)],
+        "batch_norm": lambda: [nn.LazyBatchNorm1d(eps=0.001)],
+        "lrn": lambda: [LRN() if tuned else
+                        nn.LocalResponseNorm(2 * RADIUS + 1, ALPHA * (2 * RADIUS + 1), BETA, BIAS)]}
+    layers = [(layer, kind == "dense" and settings[1]) for kind, *settings
+              in NETWORKS[recipe.network] for layer in make[kind](*settings)]
+    model = nn.Sequential(*(layer for layer, _ in layers))
+    model(torch.from_numpy(task.prepare(images[:2])).permute(0, 3, 1, 2))  # gives it its shapes
+    model.to(memory_format=order)
+    decayed = [layer.weight for layer, counted in layers
+               if counted and isinstance(layer, nn.Linear)]
+    others = [p for p in model.parameters() if all(p is not weights for weights in decayed)]
+    groups = [{"params": others}, {"params": decayed, "weight_decay": recipe.l2}]
+    groups = [group for group in groups if group["params"]]
+    optimizer = (torch.optim.Adam(groups, recipe.learning_rate, (recipe.beta1, 0.999), fused=tuned)
+                 if recipe.optimizer == "adam"
+                 else torch.optim.SGD(groups, recipe.learning_rate, fused=tuned))
+    averages = recipe.moving_average and torch.optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.moving_average))
+
+    def loss_of(logits, labels):
+        if recipe.loss == "hinge":
+            return (1 - (2 * functional.one_hot(labels, 10) - 1) * logits).relu().mean()
+        return functional.cross_entropy(logits, labels)
+
+    def batches():
+        if recipe.augment:
+            for x, y in _distorted(task):
+                x = torch.from_numpy(x).permute(0, 3, 1, 2)
+                yield x.contiguous(memory_format=order), torch.from_numpy(y)
+        x = torch.from_numpy(task.prepare(images)).permute(0, 3, 1, 2)
+        x, y = x.contiguous(memory_format=order), torch.from_numpy(labels)
+        while True:
+            for chosen in torch.randperm(len(y)).split(recipe.batch_size):
+                yield x[chosen].contiguous(memory_format=order), y[chosen]
+
+    stream = batches()
+
+    def steps(number):
+        for _ in range(number):
+            x, y = next(stream)
+            with torch.autocast("cpu", torch.bfloat16, enabled=style == "bfloat16"):
+                logits = model(x)
+            loss = loss_of(logits.float(), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if averages:
+                averages.update_parameters(model)
+            loss.item()
+
+    def speed(threads):
+        torch.set_num_threads(threads)
+        steps(2)
+        start, done = time.perf_counter(), 0
+        while time.perf_counter() < start + 1:
+            steps(1)
+            done += 1
+        return done / (time.perf_counter() - start)
+
+    torch.set_num_threads(max((1, torch.get_num_threads()), key=speed))
+    return steps, sum(p.numel() for p in model.parameters())
+
+
+# ---------------------------------------------------------------------------------------
+# The machine
+
+SIDE = 4096
+
+
+def product(precision):
+    """A matrix product of SIDE x SIDE through TensorFlow: what a step is measured by."""
+    with console.quiet_tensorflow() as tf:
+        tf.disable_v2_behavior()
+    left, right = (tf.Variable(tf.cast(tf.random_normal([SIDE, SIDE]), precision))
+                   for _ in range(2))
+    operation = tf.matmul(left, right).op
+    session = tf.Session()
+    session.run(tf.global_variables_initializer())
+
+    def steps(number):
+        for _ in range(number):
+            session.run(operation)
+
+    return steps
+
+
+# name -> (how it is made, the precision whose product it is measured by)
+RIVALS = {
+    "ours float32": (functools.partial(ours, precision="float32"), "float32"),
+    "ours bfloat16": (functools.partial(ours, precision="bfloat16"), "bfloat16"),
+    "tutorial": (tutorial, "float32"),
+    "keras float32": (functools.partial(keras_fit, precision="float32"), "float32"),
+    "keras bfloat16": (functools.partial(keras_fit, precision="bfloat16"), "bfloat16"),
+    "torch plain": (functools.partial(torch_loop, style="plain"), "float32"),
+    "torch float32": (functools.partial(torch_loop, style="float32"), "float32"),
+    "torch bfloat16": (functools.partial(torch_loop, style="bfloat16"), "bfloat16"),
+}

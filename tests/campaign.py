@@ -1,0 +1,573 @@
+"""Stops training runs in every way there is, and looks at what the next start makes of them.
+
+    python tests/campaign.py --kills 200        SIGKILL at random moments
+    python tests/campaign.py --faults kill      SIGKILL before every single file operation
+    python tests/campaign.py --faults fail      that operation finds the disk full
+    python tests/campaign.py --faults full      and so do all after it
+    python tests/campaign.py --short            some of each and signals, in a few seconds
+
+Every stopped run is started again until it is finished, and must then be what a run that
+nobody stopped is, bit for bit: every variable of every checkpoint, the SavedModel's, all
+events, metrics.csv, result.json, the picture, and no file more. A start that fails must say so
+in one line on standard error, exit with status 1, and leave good checkpoints only.
+
+TensorFlow takes seconds to import. One process does that, and every start of cnn_train.py is a
+fork of it before TensorFlow has any threads. File operations are seen and made to fail by the
+kernel (seccomp's user notifications, Linux on x86-64), so TensorFlow's C++ is no exception.
+"""
+
+import argparse
+import collections
+import contextlib
+import ctypes
+import errno
+import fcntl
+import hashlib
+import itertools
+import os
+import pathlib
+import random
+import resource
+import select
+import shutil
+import signal
+import socket
+import struct
+import sys
+import tempfile
+import time
+import traceback
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+import py2_pickle  # noqa: E402
+import tensorflow.compat.v1 as tf  # noqa: E402
+
+import cifar_tools  # noqa: E402
+import cnn_train  # noqa: E402
+import console  # noqa: E402
+import datasets  # noqa: E402, F401 - in the memory of every fork
+from training import loop  # noqa: E402, F401
+from training.run_folder import RunFolder  # noqa: E402
+
+tf.logging.set_verbosity(tf.logging.ERROR)
+
+COMMON = ("--device cpu --epochs 2 --batch-size 20 --held-out 0.1 --moving-average 0.9 "
+          "--augment crop flip noise --checkpoint-every 2 --summary-every 2 --max-to-keep 3 ")
+RUNS = {
+    "batchnorm_cnn": "--dataset cifar10 --preparation gray24 --dropout 0.3 --optimizer momentum "
+                     "--checkpoint-every 3 --summary-every 5",
+    "lrn_cnn": "--dropout 0.3 --summary-every 5",
+    "tutorial_cnn": "--optimizer momentum --dropout 0.2 --order with_replacement",
+    "two_layer_fc": "--optimizer adam --schedule exponential --dropout 0.2",
+}
+# For where every single write is a run.
+SMALL = f"--recipe softmax --optimizer adam {COMMON} --checkpoint-every 4 --max-to-keep 2".split()
+KINDS = ("model.ckpt", "best")
+
+
+def write_data(folder, images=20):
+    """Six files of CIFAR-10 in `folder`, of so many random images each."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in (*cifar_tools.TRAIN_FILES, cifar_tools.TEST_FILE):
+        labels = rng.permutation(np.arange(images) % 10)
+        data = rng.integers(0, 60, (images, 3072)) + 20 * labels[:, None]
+        (folder / name).write_bytes(py2_pickle.dumps({
+            "batch_label": name, "labels": labels.tolist(), "data": data.astype(np.uint8),
+            "filenames": [f"{number}.png" for number in range(images)]}))
+    (folder / cifar_tools.META_FILE).write_bytes(py2_pickle.dumps({
+        "num_cases_per_batch": images, "label_names": list(cifar_tools.CLASS_NAMES),
+        "num_vis": 3072}))
+    return folder
+
+
+class Start:
+    """cnn_train.py in a process of its own, begun at once.
+
+    Args:
+      arguments: its command line.
+      told: a folder for what it prints.
+      before: function that the new process calls first.
+    """
+
+    def __init__(self, arguments, told, before=lambda: None):
+        self.out, self.err = told / "stdout", told / "stderr"
+        for path in (self.out, self.err):
+            path.write_text("")
+        self.began = time.monotonic()
+        self.status = None
+        self.pid = os.fork()
+        if self.pid:
+            return
+        try:
+            for number, path in ((1, self.out), (2, self.err)):
+                os.dup2(os.open(path, os.O_WRONLY), number)
+            sys.stdout.reconfigure(line_buffering=True)
+            sys.argv = ["cnn_train.py", *map(str, arguments)]
+            # TensorFlow is there and quiet already; a session would start its threads.
+            console.quiet_tensorflow = lambda: contextlib.nullcontext(tf)
+            before()
+            console.run(cnn_train.main, "cnn_train.py")
+        except SystemExit as end:
+            status = end.code or 0
+        except BaseException:
+            traceback.print_exc()
+            status = 99
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        os._exit(status)
+
+    def ended(self):
+        """Whether the process has ended; its status is then in `status`."""
+        if self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.status = os.waitstatus_to_exitcode(status)
+        return self.status is not None
+
+    def wait(self, seconds=120.0, until=lambda: False):
+        """Wait for the end, at most so long; whether it came."""
+        end = time.monotonic() + seconds
+        while not self.ended() and time.monotonic() < end and not until():
+            time.sleep(0.002)
+        return self.ended()
+
+    def send(self, number):
+        if not self.ended():
+            os.kill(self.pid, number)
+
+    def trains(self):
+        """Whether the training steps have begun, before which a signal finds nothing to save."""
+        return " parameters, on " in self.printed()
+
+    def printed(self):
+        return self.out.read_text()
+
+    def complaint(self):
+        return self.err.read_text()
+
+
+def give_up_rights():
+    """Let the superuser, too, write only where the permissions of a file allow it."""
+    if os.geteuid() == 0:
+        nothing = struct.pack("6I", *6 * [0])
+        if ctypes.CDLL(None).capset(struct.pack("Ii", 0x20080522, 0), nothing):
+            raise OSError("capset")
+
+
+# ---------------------------------------------------------------------------------------
+# file operations
+
+OPEN, OPENAT = 2, 257
+SYSTEM_CALLS = {  # number -> name, index of a file descriptor or None, index of a path or None
+    1: ("write", 0, None), 18: ("pwrite", 0, None), 20: ("writev", 0, None),
+    74: ("fsync", 0, None), 77: ("ftruncate", 0, None),
+    OPEN: ("create", None, 0), OPENAT: ("create", 0, 1),
+    82: ("rename", None, 0), 264: ("rename", 0, 1), 316: ("rename", 0, 1),
+    83: ("mkdir", None, 0), 258: ("mkdir", 0, 1),
+    84: ("remove", None, 0), 87: ("remove", None, 0), 263: ("remove", 0, 1),
+}
+RECEIVE, SEND = 0xC0502100, 0xC0182101  # ioctl's numbers of SECCOMP_IOCTL_NOTIF_*
+CONTINUE = 1
+
+
+def report_file_operations(channel):
+    """Let the process at the other end of `channel` decide on every file operation of ours."""
+    load, jump_if_equal, jump_if_set, give = 0x20, 0x15, 0x45, 0x06
+    allow, notify = 0x7FFF0000, 0x7FC00000
+    numbers = [number for number in SYSTEM_CALLS if number not in (OPEN, OPENAT)]
+    program = [(load, 0, 0, 0)]
+    program += [(jump_if_equal, len(numbers) - i + 7, 0, number)
+                for i, number in enumerate(numbers)]
+    program += [(jump_if_equal, 2, 0, OPENAT),
+                (jump_if_equal, 3, 0, OPEN),
+                (give, 0, 0, allow),
+                (load, 0, 0, 16 + 8 * 2),  # openat's flags
+                (jump_if_set, 3, 2, os.O_CREAT),
+                (load, 0, 0, 16 + 8 * 1),  # open's
+                (jump_if_set, 1, 0, os.O_CREAT),
+                (give, 0, 0, allow),
+                (give, 0, 0, notify)]
+    code = ctypes.create_string_buffer(b"".join(
+        struct.pack("HBBI", *instruction) for instruction in program))
+    described = ctypes.create_string_buffer(
+        struct.pack("HxxxxxxQ", len(program), ctypes.addressof(code)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+    listener = libc.syscall(317, 1, 8, described)  # a filter, and a file to listen on
+    if listener < 0:
+        raise OSError(ctypes.get_errno(), "this kernel has no seccomp notifications")
+    socket.send_fds(channel, [b"x"], [listener])
+    os.close(listener)
+
+
+def watch(arguments, told, folder, decide):
+    """Start cnn_train.py, and let `decide` have its way with every file operation in `folder`.
+
+    Args:
+      decide: function of (number, operation), such as (7, 'write metrics.csv'); it returns
+        None to let it happen, an error number to let it fail, or 'kill'.
+
+    Returns:
+      The `Start`, which has ended.
+    """
+    ours, theirs = socket.socketpair()
+    start = Start(arguments, told, lambda: report_file_operations(theirs))
+    theirs.close()
+    _, (listener,), *_ = socket.recv_fds(ours, 1, 1)
+    ours.close()
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    number = 0
+    while not start.ended():
+        if not any(event & select.POLLIN for _, event in poll.poll(50)):
+            continue
+        request = bytearray(80)
+        try:
+            fcntl.ioctl(listener, RECEIVE, request)
+        except OSError:  # it has just died
+            continue
+        identity, pid, _, call, _, _, *values = struct.unpack("QIIiIQ6Q", request)
+        name, path = _operation(pid, call, values)
+        answer = None
+        if path.is_relative_to(folder):
+            number += 1
+            answer = decide(number, f"{name} {path.relative_to(folder)}")
+        if answer == "kill":
+            start.send(signal.SIGKILL)
+            continue
+        response = struct.pack("QqiI", identity, 0, -(answer or 0), 0 if answer else CONTINUE)
+        with contextlib.suppress(FileNotFoundError):
+            fcntl.ioctl(listener, SEND, response)
+    os.close(listener)
+    return start
+
+
+def _operation(pid, call, values):
+    """The name of a system call, and the path it is about."""
+    name, descriptor, text = SYSTEM_CALLS[call]
+    path = ""
+    if text is not None:
+        with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+            memory.seek(values[text])
+            path = os.fsdecode(memory.read(4096).split(b"\0")[0])
+    if descriptor is not None and not path.startswith("/"):
+        number = ctypes.c_int(values[descriptor]).value
+        link = f"/proc/{pid}/cwd" if number == -100 else f"/proc/{pid}/fd/{number}"
+        path = os.path.join(os.readlink(link), path)
+    return name, pathlib.Path(path)
+
+
+# ---------------------------------------------------------------------------------------
+# what a run left
+
+
+def variables(path):
+    """Every variable of a checkpoint, name -> a digest of its bits."""
+    reader = tf.train.load_checkpoint(path)
+    return {name: hashlib.sha256(reader.get_tensor(name).tobytes()).hexdigest()
+            for name in reader.get_variable_to_shape_map()}
+
+
+def events(folder):
+    """(step, what, digest) of everything that TensorBoard finds."""
+    found = []
+    for path in sorted(folder.events.iterdir()):
+        for event in tf.train.summary_iterator(str(path)):
+            if event.graph_def:
+                found.append((0, "graph", digest(tf.GraphDef.FromString(event.graph_def))))
+            found += [(event.step, value.tag, digest(value)) for value in event.summary.value]
+    return sorted(found)
+
+
+def digest(message):
+    return hashlib.sha256(message.SerializeToString(deterministic=True)).hexdigest()
+
+
+def traces(path):
+    """All that must be the same, stopped or not, of the finished run at `path`."""
+    folder = RunFolder(path)
+    latest = [folder.saved(kind)[-1][1] for kind in KINDS]
+    files = {str(item.relative_to(path)) for item in path.rglob("*")
+             if item.is_file() and item.parent != folder.events}
+    return {
+        "files": files,
+        "variables": [(pathlib.Path(checkpoint).name, variables(checkpoint))
+                      for checkpoint in latest],
+        "SavedModel": variables(str(folder.saved_model / "variables/variables")),
+        "events": events(folder),
+        **{item.name: item.read_bytes() for item in (
+            folder.metrics_file, folder.result_file, folder.learning_curve)},
+        **{"recipe.json": folder.recipe_file.read_bytes()}}
+
+
+class Wrong(Exception):
+    """A promise that was not kept."""
+
+
+def check_same(path, expected):
+    found = traces(path)
+    for what, content in expected.items():
+        if found[what] != content:
+            raise Wrong(f"{path}: other {what} than without a stop" + (
+                f": {sorted(set(found[what]) ^ set(content))}"
+                if isinstance(content, (set, list)) else ""))
+
+
+def check_checkpoints(path, good):
+    """Raise `Wrong` unless every checkpoint that counts has the variables in `good`."""
+    folder = RunFolder(path)
+    for kind in KINDS:
+        for _, checkpoint in folder.saved(kind):
+            if variables(checkpoint) != good[pathlib.Path(checkpoint).name]:
+                raise Wrong(f"{checkpoint}: counts, but is not what an undisturbed run saved")
+
+
+# ---------------------------------------------------------------------------------------
+# the campaigns
+
+
+class Campaign:
+    """Runs on small data in the folder `work`."""
+
+    def __init__(self, work):
+        work.mkdir()
+        self.work = work
+        self.data = write_data(work / cifar_tools.FOLDER)
+        self.path = work / "run"
+        self.counts = collections.Counter()
+
+    def start(self, arguments, **options):
+        return Start(self.line(arguments), self.work, **options)
+
+    def line(self, arguments):
+        return [*arguments, "--data-dir", self.data, "--run-dir", self.path]
+
+    def fresh(self):
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def finish(self, arguments):
+        """Start, and see it end well; the seconds it took."""
+        start = self.start(arguments)
+        start.wait()
+        if start.status != 0 or start.complaint():
+            raise Wrong(f"exit status {start.status}: {start.complaint()}")
+        return time.monotonic() - start.began
+
+    def undisturbed(self, arguments):
+        """(what it leaves, the seconds it takes) of a run that nobody stops."""
+        self.fresh()
+        seconds = self.finish(arguments)
+        return traces(self.path), seconds
+
+    def kills(self, number, rng, names=tuple(RUNS)):
+        """Kill `number` starts of runs at random moments; each run is seen to its end."""
+        references, count = {}, self.counts
+        while count["kills"] < number:
+            name = names[count["runs"] % len(names)]
+            arguments = ["--recipe", name, *(COMMON + RUNS[name]).split()]
+            if name not in references:
+                references[name] = self.undisturbed(arguments)
+            expected, seconds = references[name]
+            self.fresh()
+            count["runs"] += 1
+            finished = False
+            again = True
+            while again and count["kills"] < number and not finished:
+                again = rng.random() < 0.7
+                start = self.start(arguments)
+                count["starts"] += 1
+                finished = start.wait(rng.uniform(0, seconds))
+                if not finished:
+                    start.send(signal.SIGKILL)
+                    start.wait()
+                    count["kills"] += 1
+                    count[self.moment(start)] += 1
+                elif start.status != 0 or start.complaint():
+                    raise Wrong(f"exit status {start.status}: {start.complaint()}")
+            if not finished:
+                count["starts"] += 1
+                self.finish(arguments)
+            check_same(self.path, expected)
+            self.progress()
+
+    def moment(self, start):
+        """In words, when a killed process died."""
+        if any(item.name.endswith(".part") or ".temp" in item.name or ".tmp" in item.name
+               for item in self.path.rglob("*")):
+            return "with a file half-written"
+        if not start.trains():
+            return "before the session"
+        epochs = start.printed().count("\nepoch ")
+        return "in an epoch" if epochs < 2 else "after the last epoch"
+
+    def faults(self, how, only=lambda number, last: True):
+        """Disturb a run at its n-th file operation, for every n.
+
+        Args:
+          how: 'kill' the process then, 'fail' this operation, or 'full' for this and all later.
+          only: function of n and the number of operations -> whether to do this n.
+        """
+        expected, _ = self.undisturbed(SMALL)
+        good = self.checkpoints()
+        self.fresh()
+        operations = []
+        seen = watch(self.line(SMALL), self.work, self.path,
+                     lambda number, operation: operations.append(operation))
+        if seen.status != 0:
+            raise Wrong(seen.complaint())
+        for n, operation in enumerate(operations, 1):
+            removes = operation.split()[0] == "remove"  # works on a full disk
+            if not only(n, len(operations)) or how != "kill" and removes:
+                continue
+            self.fresh()
+            self.counts["operations"] += 1
+
+            def decide(number, operation, n=n):
+                if how == "kill":
+                    return "kill" if number == n else None
+                hit = number == n if how == "fail" else number >= n
+                return errno.ENOSPC if hit and not operation.startswith("remove") else None
+
+            start = watch(self.line(SMALL), self.work, self.path, decide)
+            where = f"{how} at operation {n} of {len(operations)}, {operation}"
+            try:
+                if how == "fail" and start.status == 0:
+                    self.counts["harmless"] += 1  # such as making a folder that there is
+                elif how != "kill":
+                    self.check_told(start, "No space left on device")
+                elif start.status != -signal.SIGKILL:
+                    raise Wrong(f"exit status {start.status}")
+                check_checkpoints(self.path, good)
+                self.finish(SMALL)
+                check_same(self.path, expected)
+            except Wrong as wrong:
+                self.counts["wrong"] += 1
+                print(f"{where}: {wrong}", flush=True)
+            self.progress()
+
+    def checkpoints(self, arguments=tuple(SMALL)):
+        """Name -> variables of every checkpoint that an undisturbed run ever saves."""
+        def keep_all():
+            tf.train.Saver._MaybeDeleteOldCheckpoints = lambda *_, **__: None
+
+        self.fresh()
+        self.start(arguments, before=keep_all).wait()
+        return {pathlib.Path(checkpoint).name: variables(checkpoint)
+                for kind in KINDS for _, checkpoint in RunFolder(self.path).saved(kind)}
+
+    def full_disk(self, expected, good):
+        """Let no file grow beyond a size, which every Unix can do, for some sizes."""
+        sizes = [file.stat().st_size for name in ("mean_image.npy", "checkpoints/best-*.data*")
+                 for file in self.path.glob(name)]
+        for size in sizes:
+            self.fresh()
+            start = self.start(SMALL, before=lambda size=size: resource.setrlimit(
+                resource.RLIMIT_FSIZE, (size - 1, resource.RLIM_INFINITY)))
+            start.wait()
+            self.check_told(start, "File too large")
+            check_checkpoints(self.path, good)
+        self.finish(SMALL)
+        check_same(self.path, expected)
+
+    def read_only(self):
+        """A folder that nobody may write to."""
+        self.fresh()
+        self.path.mkdir(mode=0o555)
+        start = self.start(SMALL, before=give_up_rights)
+        start.wait()
+        self.check_told(start, "Permission denied")
+        if list(self.path.iterdir()):
+            raise Wrong(f"{self.path}: something was written to it")
+
+    def signals(self, expected):
+        """SIGTERM, Ctrl-C, and Ctrl-C twice, the second while TensorFlow keeps Python waiting."""
+        def slowly():
+            batches = cifar_tools.training_batches
+            cifar_tools.training_batches = lambda *arguments, **options: (
+                time.sleep(0.1), batches(*arguments, **options))[1]
+
+        self.fresh()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            start = self.start(SMALL, before=slowly)
+            start.wait(until=start.trains)
+            start.send(number)
+            if not start.wait(5):
+                raise Wrong(f"still there 5 s after signal {number}")
+            step = RunFolder(self.path).saved()[-1][0]
+            words = (f"cnn_train.py: stopped and saved at step {step}; "
+                     "the same command goes on from there\n")
+            if start.status != 128 + number or start.complaint() != words:
+                raise Wrong(f"signal {number}: exit status {start.status}, told "
+                            f"{start.complaint()!r}, printed {start.printed()!r}")
+
+        def never_return():
+            (self.work / "saving").touch()
+            sum(itertools.repeat(0))  # in C, as TensorFlow is
+
+        def hang_when_asked_to_stop():
+            slowly()
+            save = loop._Run._save
+            loop._Run._save = lambda run, *rest: (
+                never_return() if run.signals else save(run, *rest))
+
+        start = self.start(SMALL, before=hang_when_asked_to_stop)
+        start.wait(until=start.trains)
+        start.send(signal.SIGINT)
+        start.wait(until=(self.work / "saving").exists)
+        start.send(signal.SIGINT)
+        if not start.wait(1) or start.status != -signal.SIGINT:  # 130 to a shell
+            raise Wrong(f"exit status {start.status} after a second Ctrl-C")
+        self.finish(SMALL)
+        check_same(self.path, expected)
+
+    def check_told(self, start, words):
+        lines = start.complaint().splitlines()
+        if start.status != 1 or len(lines) != 1 or words not in lines[0]:
+            raise Wrong(f"exit status {start.status}, told: {start.complaint()!r}")
+
+    def progress(self):
+        print(f"\r\x1b[K{self.summary()}", end="", file=sys.stderr, flush=True)
+
+    def summary(self):
+        return ", ".join(f"{number} {what}" for what, number in self.counts.items())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--short", action="store_true", help="what make test does")
+    parser.add_argument("--kills", type=int, default=0, metavar="N",
+                        help="kill so many starts at random moments")
+    parser.add_argument("--faults", choices=("kill", "fail", "full"), nargs="+", default=(),
+                        help="what happens at the n-th file operation, for every n")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        if options.short:
+            campaign = Campaign(pathlib.Path(work) / "short")
+            campaign.kills(2, random.Random(options.seed), ["two_layer_fc"])
+            print("kills: the bits of an undisturbed run", flush=True)
+            good = campaign.checkpoints()
+            expected, _ = campaign.undisturbed(SMALL)
+            campaign.full_disk(expected, good)
+            print("full disk: told, nothing lost", flush=True)
+            campaign.read_only()
+            print("read-only folder: told, nothing written", flush=True)
+            campaign.signals(expected)
+            print("signals: saved, the bits of an undisturbed run", flush=True)
+        if options.kills:
+            campaign = Campaign(pathlib.Path(work) / "kills")
+            campaign.kills(options.kills, random.Random(options.seed))
+            print(f"{campaign.summary()}: every run ended in the bits of an undisturbed one")
+        for how in options.faults:
+            campaign = Campaign(pathlib.Path(work) / how)
+            campaign.faults(how)
+            print(f"{how}: {campaign.summary()}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
