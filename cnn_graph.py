@@ -164,17 +164,22 @@ def _several(train, images, labels, training_images, dtype):
     chosen = tf.placeholder(tf.int64, [None, None], "chosen")
     steps = tf.shape(chosen)[0]
 
-    def body(number, losses, shares):
+    def batch(number):
+        return tf.gather(all_images, chosen[number]), tf.gather(all_labels, chosen[number])
+
+    def body(number, images, labels, losses, shares):
+        coming = batch(tf.minimum(number + 1, steps - 1))  # while this step is computed
         with tf.variable_scope(tf.get_variable_scope(), reuse=True):
-            loss, hits, step = train(tf.gather(all_images, chosen[number]),
-                                     tf.gather(all_labels, chosen[number]))
+            loss, hits, step = train(images, labels)
         with tf.control_dependencies([step]):
-            return number + 1, losses + loss, shares + tf.reduce_mean(tf.cast(hits, tf.float32))
+            return (number + 1, *coming, losses + loss,
+                    shares + tf.reduce_mean(tf.cast(hits, tf.float32)))
 
     graph = tf.get_default_graph()
     before = {key: len(graph.get_collection(key)) for key in graph.get_all_collection_keys()}
-    _, losses, shares = tf.while_loop(lambda number, *_: number < steps, body, [0, 0.0, 0.0],
-                                      name="several", parallel_iterations=1)
+    *_, losses, shares = tf.while_loop(
+        lambda number, *_: number < steps, body, [0, *batch(0), 0.0, 0.0], name="several",
+        parallel_iterations=1)
     # A body shares its collections with the graph around it, which cannot use what is in it.
     for key in graph.get_all_collection_keys():
         del graph.get_collection_ref(key)[before.get(key, 0):]
