@@ -62,7 +62,8 @@ RUNS = {
                      "--checkpoint-every 3 --summary-every 5",
     "lrn_cnn": "--dropout 0.3 --summary-every 5",
     "tutorial_cnn": "--optimizer momentum --dropout 0.2 --order with_replacement",
-    "two_layer_fc": "--optimizer adam --schedule exponential --dropout 0.2",
+    "two_layer_fc": "--optimizer adam --schedule exponential --dropout 0.2 --augment none "
+                    "--steps-per-run 3",
 }
 # For where every single write is a run.
 SMALL = f"--recipe softmax --optimizer adam {COMMON} --checkpoint-every 4 --max-to-keep 2".split()
@@ -487,9 +488,8 @@ class Campaign:
     def signals(self, expected):
         """SIGTERM, Ctrl-C, and Ctrl-C twice, the second while TensorFlow keeps Python waiting."""
         def slowly():
-            batches = cifar_tools.training_batches
-            cifar_tools.training_batches = lambda *arguments, **options: (
-                time.sleep(0.1), batches(*arguments, **options))[1]
+            run_steps = loop._Run._run_steps
+            loop._Run._run_steps = lambda run, feed: (time.sleep(0.1), run_steps(run, feed))[1]
 
         self.fresh()
         for number in (signal.SIGTERM, signal.SIGINT):
