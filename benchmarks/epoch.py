@@ -1,0 +1,84 @@
+"""What an epoch takes beside its training steps, what a start takes, and the memory of both.
+
+    python benchmarks/epoch.py --data-dir D [--recipe lrn_cnn] [--rounds 5]
+
+A round is one epoch of the loop as it is (batches, feeding, progress, summaries, checkpoints,
+held-out images, records) and in turn as many bare `session.run` of the same training step on one
+batch that never changes. The start is that of the process, up to the end of its first step.
+"""
+
+import argparse
+import pathlib
+import resource
+import statistics
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import cnn_train
+import console
+import recipes
+from training.run_folder import RunFolder
+
+
+def main():
+    started = time.perf_counter() - time.process_time()  # no file but our own was read before
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", required=True)
+    parser.add_argument("--recipe", choices=recipes.RECIPES, default="lrn_cnn")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    recipe = cnn_train.with_precision(recipes.RECIPES[options.recipe], "cpu")
+    import cifar_tools
+    import datasets
+    dataset = datasets.load(recipe.dataset, options.data_dir)
+    description = datasets.describe(dataset, recipe)
+    with console.quiet_tensorflow() as tf:
+        import cnn_graph
+        from training import loop
+    training, held_out = cifar_tools.hold_out(dataset.train, recipe.held_out)
+    shape = cifar_tools.prepared_shape(training.images.shape[1:], recipe.preparation)
+    images = len(training.labels)
+    steps = recipe.steps_per_epoch(images)
+    spent = {"epoch": [], "steps": []}
+    with tempfile.TemporaryDirectory() as work, tf.Graph().as_default():
+        folder = RunFolder(work)
+        folder.write_description(options.recipe, recipe, description, {})
+        folder.write_mean_image(cifar_tools.mean_image(training.images))
+        model = cnn_graph.build(recipe, shape, len(dataset.class_names), images)
+        with tf.Session(config=loop.session_config("cpu")) as session:
+            run = loop._Run(recipe, folder, model, session, training, folder.prepare(recipe), [])
+            if model.several:
+                run.put_in_memory()
+            run.train_until(1, steps)
+            print(f"from the start to the end of the first step: "
+                  f"{time.perf_counter() - started:.1f} s")
+            run.train_until(steps, steps)
+            run.end_epoch(held_out, dataset.test, steps, steps * 99)
+            for _ in range(options.rounds):
+                start = time.perf_counter()
+                run.train_until(run.step + steps, steps)
+                run.end_epoch(held_out, dataset.test, steps, steps * 99)
+                spent["epoch"].append(time.perf_counter() - start)
+                feed = run._batch(0)
+                count = 1
+                if model.several:
+                    count = recipe.steps_per_run
+                    feed = run._chosen(0, count)
+                start = time.perf_counter()
+                for _ in range(steps // count):
+                    run._run_steps(feed)
+                spent["steps"].append((time.perf_counter() - start) * steps / (
+                    steps // count * count))
+    shares = [1 - bare / whole for whole, bare in zip(spent["epoch"], spent["steps"])]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{options.recipe} in {recipe.precision}: an epoch takes "
+          f"{statistics.median(spent['epoch']):.1f} s, of which "
+          f"{100 * statistics.median(shares):.1f} % are not training steps (median of "
+          f"{options.rounds}; {100 * min(shares):.1f} to {100 * max(shares):.1f}); peak memory "
+          f"{memory:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
