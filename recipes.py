@@ -12,11 +12,12 @@ import math
 import networks
 
 
-def _field(default, help, choices=None, minimum=None, above=None, below=None, resumable=False):
+def _field(default, help, choices=None, minimum=None, maximum=None, above=None, below=None,
+           resumable=False):
     """A field with its help, its limits and whether a run may be taken up with another value."""
     return dataclasses.field(default=default, metadata={
-        "help": help, "choices": choices, "minimum": minimum, "above": above, "below": below,
-        "resumable": resumable})
+        "help": help, "choices": choices, "minimum": minimum, "maximum": maximum, "above": above,
+        "below": below, "resumable": resumable})
 
 
 # Names of things that are made elsewhere, where NumPy is needed; tests hold them together.
@@ -51,11 +52,11 @@ class Recipe:
     # what the network is made with; each is for networks that know it
     initialization: str = _field("he", "first weights: he for ReLU layers, or normal, the "
                                  "book's N(0, 1)", ("he", "normal"))
-    conv_layers: int = _field(2, "convolutions", minimum=2, below=33)
+    conv_layers: int = _field(2, "convolutions", minimum=2, maximum=32)
     dropout: float = _field(0.0, "share of the dense layers' outputs dropped in training",
                             minimum=0.0, below=1.0)
     batch_norm_decay: float = _field(0.99, "of batch normalization's moving statistics; 1 never "
-                                     "updates them", minimum=0.0, below=1.0000001)
+                                     "updates them", minimum=0.0, maximum=1.0)
 
     # what is minimized, and how
     loss: str = _field("softmax_cross_entropy", "what is minimized: hinge is one class against "
@@ -140,6 +141,7 @@ def _check(field, value):
     if field.type is float and not math.isfinite(value):
         raise ValueError(f"{field.name} is {value}, expected a finite number")
     for limit, fits, words in (("minimum", lambda a, b: a >= b, "at least"),
+                               ("maximum", lambda a, b: a <= b, "at most"),
                                ("above", lambda a, b: a > b, "more than"),
                                ("below", lambda a, b: a < b, "less than")):
         if limits[limit] is not None and not fits(value, limits[limit]):

@@ -331,7 +331,7 @@ def test_a_run_is_drawn_layer_by_layer(tiny_cifar, tmp_path, monkeypatch, capsys
     (["--data-dir", "TINY", "--image-index", "200"], "expected 0 to 199"),
     (["--data-dir", "TINY", "--image-index", "-1"], "expected 0 to 199"),
     (["--data-dir", "TINY", "--image", "nowhere.png"], "nowhere.png: no such file"),
-    (["--data-dir", "TINY", "--out", "file"], "--out file: is not a folder"),
+    (["--data-dir", "TINY", "--out", "file"], "--out file: file is not a folder"),
 ])
 def test_user_errors_are_told_and_nothing_is_drawn(arguments, words, tiny_cifar, tmp_path,
                                                    monkeypatch):

@@ -291,7 +291,7 @@ def test_a_run_that_diverges_stops_and_is_not_saved(batch_size, what, dataset, t
 
 @pytest.mark.parametrize("name, options", [
     ("two_layer_fc", {"moving_average": 0.9, "summary_every": 5, "checkpoint_every": 4}),
-    ("batchnorm_cnn", {"held_out": 0.1})])
+    ("batchnorm_cnn", {"preparation": "gray24", "held_out": 0.5})])
 def test_several_steps_in_one_run_end_where_single_ones_do(name, options, dataset, tmp_path):
     """With dropout, L2, batch norm, averages, and a smaller last batch in play."""
     recipe = dataclasses.replace(recipes.RECIPES[name], dataset="cifar10", batch_size=32, steps=0,
