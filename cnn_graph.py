@@ -89,7 +89,7 @@ def build(recipe, image_shape, num_classes, training_images):
     gradients, step = _step(optimizer, averages, global_step, loss, hits, sums)
     train_op = tf.group(step, name="train_op")
     several = None
-    if recipe.steps_per_run > 1 and not recipe.augment:  # these make new images at every step
+    if recipe.steps_per_run > 1:
         def train(images, labels):
             logits = _logits(recipe, images, num_classes, tf.constant(True))
             loss, hits = _loss(recipe, logits, labels, num_classes), _hits(logits, labels)

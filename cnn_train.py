@@ -21,7 +21,7 @@ def parse_arguments(arguments=None):
 
     Returns:
       (recipe, options): a `recipes.Recipe`, and a namespace with recipe (the name),
-      list_recipes, data_dir, run_dir, device, overwrite and dataset_asked (whether
+      list_recipes, data_dir, run_dir, device, profile, overwrite and dataset_asked (whether
       --dataset is on the line).
 
     Raises:
@@ -42,8 +42,8 @@ def parse_arguments(arguments=None):
     parser.add_argument("--run-dir", metavar="R", help="run folder (default: runs/RECIPE)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto",
                         help="what to compute on (default: auto, a GPU if there is one)")
-    parser.add_argument("--profile", action="store_true", help="trace three steps, to R/profile/, "
-                        "for chrome://tracing or ui.perfetto.dev")
+    parser.add_argument("--profile", action="store_true", help="trace three calls of session.run, to "
+                        "R/profile/, for chrome://tracing or ui.perfetto.dev")
     parser.add_argument("--overwrite", action="store_true",
                         help="start anew in a run folder that holds a run")
     group = parser.add_argument_group("settings, with the recipe's defaults")
@@ -62,6 +62,8 @@ def parse_arguments(arguments=None):
             raise console.UserError("--augment none stands alone")
         given["augment"] = tuple(  # in one order, so that the same names are the same setting
             name for name in recipes.AUGMENTATIONS if name in given["augment"])
+        if given["augment"]:
+            given.setdefault("steps_per_run", 1)
     options.dataset_asked = "dataset" in given
     try:
         return dataclasses.replace(recipe, **given), options
@@ -134,11 +136,13 @@ def native_bfloat16():
     return bool(re.search(r"\b(avx512_bf16|amx_bf16)\b", flags))
 
 
-def with_precision(recipe, device):
-    """The recipe with the precision that 'auto' means on this machine.
+def with_precision(recipe, device, folder=None):
+    """The recipe with the precision that 'auto' means: the run's in `folder`, else this machine's.
 
     A GPU gets float32; bfloat16 is a choice there, since what it gains was never measured.
     """
+    if folder and folder.exists() and recipe.precision == "auto":
+        return dataclasses.replace(recipe, precision=folder.read_description()[1].precision)
     gpu = device != "cpu" and any(pathlib.Path("/dev").glob("nvidia[0-9]*"))
     if recipe.precision != "auto":
         return recipe
@@ -160,8 +164,8 @@ def main():
     recipe, options = parse_arguments()
     if options.list_recipes:
         return list_recipes()
-    recipe = with_precision(recipe, options.device)
     folder = RunFolder(options.run_dir or f"runs/{options.recipe}")
+    recipe = with_precision(recipe, options.device, None if options.overwrite else folder)
     recipe, dataset = load_data(recipe, options)
     import datasets
     description = datasets.describe(dataset, recipe)

@@ -10,6 +10,7 @@ Nothing here imports TensorFlow or NumPy, so `--help` and argument errors stay i
 import argparse
 import contextlib
 import os
+import re
 import sys
 import tempfile
 import time
@@ -91,7 +92,7 @@ class ArgumentParser(argparse.ArgumentParser):
     def parse_known_args(self, args=None, namespace=None):
         args = sys.argv[1:] if args is None else list(args)
         for before, argument in zip(["", *args], args):
-            if not argument or argument.startswith("--") and argument.endswith("="):
+            if re.fullmatch(r"(--[\w-]+=)?", argument):
                 # It would count as not given, or as the folder we are in.
                 self.error(f"{argument.rstrip('=') or before or 'an argument'}: expected a value, "
                            "found nothing ('')")

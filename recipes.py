@@ -79,7 +79,7 @@ class Recipe:
     steps_per_run: int = _field(1, "training steps that one session.run takes, in a loop in the "
                                 "graph on images in its memory; more than 1 is faster where a "
                                 "step is short, and needs --augment none", minimum=1,
-                                resumable=True)
+                                maximum=100)
     precision: str = _field(
         "auto", "of products and convolutions; variables and losses are float32 always. auto is "
         "bfloat16 where the processor has instructions for it, else float32",
@@ -116,6 +116,9 @@ class Recipe:
                     and getattr(self, field.name) != field.default):
                 raise ValueError(f"{field.name} is {getattr(self, field.name)}, expected "
                                  f"{field.default}: the network {self.network} has no such option")
+        if self.steps_per_run > 1 and self.augment:
+            raise ValueError(f"steps_per_run is {self.steps_per_run}, expected 1 with --augment, "
+                             "which makes new images for every step")
         if self.early_stopping and not self.held_out:
             raise ValueError(f"early_stopping is {self.early_stopping}, expected 0 without "
                              "held-out images; give --held-out 0.1")
@@ -158,8 +161,8 @@ def to_dict(recipe):
 def from_dict(settings):
     """The recipe that `to_dict` made `settings` of.
 
-    A missing field has its default, so a run that was made before there was such a field
-    can still be read; the default of a new field must mean what was done without it.
+    A missing field has its default, or what was done before there was such a field, so that
+    older runs can still be read.
 
     Raises:
       ValueError: not a dictionary, an unknown field, or a bad value.
@@ -169,7 +172,7 @@ def from_dict(settings):
     names = {field.name for field in dataclasses.fields(Recipe)}
     if unknown := settings.keys() - names:
         raise ValueError(f"unknown setting {', '.join(sorted(map(str, unknown)))}")
-    settings = {"precision": "float32", **settings}
+    settings = {"precision": "float32", "steps_per_run": 1, **settings}
     if isinstance(settings.get("augment"), list):  # JSON has no tuples
         settings["augment"] = tuple(settings["augment"])
     return Recipe(**settings)

@@ -81,7 +81,7 @@ TIPS = {
 
 
 def train(name, recipe, options, data, out):
-    """The finished run in out/name: its result and description, and minutes it took."""
+    """The finished run in out/name: its result, description, and its last start's minutes."""
     folder = out / name
     if not (folder / "result.json").exists():
         print(f"{name}: {recipe} {options}", flush=True)

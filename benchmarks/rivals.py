@@ -145,8 +145,6 @@ def ours(task, precision):
         parameters = cnn_graph.parameters()
         session = tf.Session(config=loop.session_config("cpu"))
         run = loop._Run(recipe, folder, model, session, train, folder.prepare(recipe), [])
-        if model.several:
-            run.put_in_memory()
 
     def steps(number, temporary=temporary):
         end = run.step + number

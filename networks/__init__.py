@@ -3,6 +3,9 @@
 To add one, write `networks/NAME.py` with an `inference` function and an entry in
 `recipes.RECIPES` that names it. The recipe fields a network wants to know are the
 keyword-only parameters of its `inference`.
+
+Images may come in bfloat16; `layers` cast the variables to that, and a network's own products
+must too. A network may be built a second time on the same variables, see `cnn_graph.Several`.
 """
 
 import ast

@@ -3,9 +3,10 @@
 Every layer creates its variables under the current `tf.variable_scope` and puts what it
 computes into the graph collection ACTIVATIONS, where summaries and pictures find it.
 
-A layer computes in the dtype of its input, float32 or bfloat16. Variables are float32
-always, and so are the sums inside a normalization: bfloat16 has eight bits, which is enough
-for a product's factors and too little for small differences.
+A layer computes in the dtype of its input, float32 or bfloat16, and gives that. Variables are
+float32 always, and so is what a normalization divides by: bfloat16 has eight bits, which is
+enough for a product's factors and too little for small differences. It rounds what dropout
+multiplies by as well (4/3 is 1.336 then).
 """
 
 import zlib

@@ -567,6 +567,8 @@ def main():
             campaign = Campaign(pathlib.Path(work) / how)
             campaign.faults(how)
             print(f"{how}: {campaign.summary()}", flush=True)
+            if campaign.counts["wrong"]:
+                sys.exit(1)
 
 
 if __name__ == "__main__":

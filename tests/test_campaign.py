@@ -68,6 +68,13 @@ def test_what_a_killed_process_left_half_written_is_removed(name, folder):
         assert content(folder) == before
 
 
+def test_a_checkpoint_that_lost_its_data_is_named(folder, capsys):
+    (folder.checkpoints / "model.ckpt-18.index").touch()
+    with folder.locked():
+        pass
+    assert "model.ckpt-18.index: the checkpoint's other files are gone" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", [
     "notes.txt", ".notes.txt.part", "pictures/.conv1.png.part", "checkpoints/my-18.index",
     "checkpoints/model.ckpt-final.index", "checkpoints/model.ckpt-12-copy", "events/notes"])

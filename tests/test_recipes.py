@@ -12,8 +12,11 @@ import console
 import datasets
 import networks
 import recipes
+from training.run_folder import RunFolder
 
 RECIPE = recipes.RECIPES["lrn_cnn"]
+DESCRIPTION = {"name": "cifar10", "directory": "d", "crc32": "0", "class_names": ["a", "b"],
+               "image_shape": [32, 32, 3], "training_images": 9}
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
@@ -96,7 +99,7 @@ def test_every_field_has_its_flag(monkeypatch):
             recipe, _ = parse(f"{flag} {last}")
             expected = (last,) if field.type is tuple else last
         else:
-            recipe, _ = parse(f"{flag} {values[field.type]}")
+            recipe, _ = parse(f"--augment none {flag} {values[field.type]}")
             expected = field.type(values[field.type])
         assert getattr(recipe, field.name) == expected
 
@@ -133,3 +136,32 @@ def test_mistakes_are_told(line, words):
     with pytest.raises(console.UserError) as error:
         parse(line)
     assert words in str(error.value)
+
+
+def test_auto_precision_is_the_runs_else_the_machines(tmp_path, monkeypatch):
+    auto = recipes.RECIPES["lrn_cnn"]
+    for native, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(cnn_train, "native_bfloat16", lambda native=native: native)
+        folder = RunFolder(tmp_path / expected)
+        resolved = cnn_train.with_precision(auto, "cpu", folder)
+        assert resolved == dataclasses.replace(auto, precision=expected)
+        folder.write_description("a test", resolved, DESCRIPTION, {})
+        monkeypatch.setattr(cnn_train, "native_bfloat16", lambda native=native: not native)
+        assert cnn_train.with_precision(auto, "cpu", folder).precision == expected
+    asked = dataclasses.replace(auto, precision="float32")
+    assert cnn_train.with_precision(asked, "cpu", RunFolder(tmp_path / "bfloat16")) == asked
+
+
+def test_augmentation_makes_single_steps():
+    assert cnn_train.parse_arguments(["--recipe", "softmax"])[0].steps_per_run > 1
+    assert cnn_train.parse_arguments(
+        ["--recipe", "softmax", "--augment", "flip"])[0].steps_per_run == 1
+    with pytest.raises(console.UserError, match="--steps-per-run is 5, expected 1 with --augment"):
+        cnn_train.parse_arguments(["--steps-per-run", "5"])
+
+
+def test_a_run_of_before_there_was_a_precision():
+    old = recipes.to_dict(recipes.RECIPES["softmax"])
+    del old["precision"], old["steps_per_run"]
+    recipe = recipes.from_dict(old)
+    assert (recipe.precision, recipe.steps_per_run) == ("float32", 1)

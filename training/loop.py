@@ -25,7 +25,7 @@ import console
 from training import export, records, run_folder
 
 # Which calls of session.run --profile traces; the first ones are slower, they allocate memory.
-PROFILED_RUNS = range(20, 23)
+PROFILED_RUNS = range(5, 8)
 
 
 def train(recipe, dataset, folder, device="auto", profile=False):
@@ -65,8 +65,6 @@ def train(recipe, dataset, folder, device="auto", profile=False):
             run = _Run(recipe, folder, model, session, training, prepare, signals, profile)
             if run.step:
                 print(f"resuming from step {run.step} of {total_steps} in {folder.path}")
-            if model.several:
-                run.put_in_memory()
             try:
                 while True:
                     at_end = run.step % epoch_steps == 0 or run.step == total_steps
@@ -91,6 +89,7 @@ class _Run:
         many images they saw.
       training: the `cifar_tools.Split` to train on.
       profile, runs: whether to trace some calls of session.run, and how many there were.
+      last_loss: that of the last training steps, which was finite.
     """
 
     def __init__(self, recipe, folder, model, session, training, prepare, signals,
@@ -100,7 +99,9 @@ class _Run:
         self.saver = tf.train.Saver(max_to_keep=recipe.max_to_keep)
         self.best_saver = tf.train.Saver(max_to_keep=1)
         self.step, self.seconds, self.images = self._restore_latest(), 0.0, 0
-        self.profile, self.runs = profile, 0
+        self.profile, self.runs, self.last_loss = profile, 0, np.nan
+        if model.several:
+            self._put_in_memory()
         name, _, data = folder.read_description()
         self.log = records.Records(folder, self.step, f"{name} on {data['name']}")
 
@@ -127,13 +128,13 @@ class _Run:
                     tf.train.remove_checkpoint(path)
                 saver.recover_last_checkpoints(paths[-keep:])  # what to remove some day
             return step
-        if saved:
+        if saved or self.folder.read_metrics():
             raise console.Failure(f"{self.folder.checkpoints}: no checkpoint can be restored; "
                                   "--overwrite starts the run anew")
         self.session.run(tf.global_variables_initializer())
         return 0
 
-    def put_in_memory(self):
+    def _put_in_memory(self):
         """Give the graph the training images, where it trains on them by their numbers."""
         self.session.run(tf.local_variables_initializer())
         for start in range(0, len(self.training.labels), 1000):
@@ -162,7 +163,7 @@ class _Run:
         start = time.monotonic() - self.seconds
         with (concurrent.futures.ThreadPoolExecutor(1) as thread,
               console.progress(epoch_steps, f"epoch {first // epoch_steps + 1}") as bar):
-            coming, last_loss = thread.submit(batches, self.step), np.nan
+            coming = thread.submit(batches, self.step)
             while self.step < end:
                 count, feed = coming.result()
                 if self.step + count < end:
@@ -172,9 +173,10 @@ class _Run:
                         self.model.summaries, self._batch(self.step)), self.step + 1)
                 loss, accuracy = self._run_steps(feed)
                 if not np.isfinite(loss):
-                    raise self._diverged(f"the loss is {loss}, it was {last_loss:.4g} before")
-                self.step, last_loss = self.step + count, loss
-                self.images += count * recipe.batch_size
+                    raise self._diverged(loss)
+                self.images += min(count * recipe.batch_size, len(self.training.labels) - (
+                    self.step - first) * recipe.batch_size)  # an epoch's last batch may be smaller
+                self.step, self.last_loss = self.step + count, loss
                 self.seconds = time.monotonic() - start
                 every, asked_to_stop = recipe.checkpoint_every, bool(self.signals)
                 if every and self.step % every == 0 and self.step < end or asked_to_stop:
@@ -279,8 +281,7 @@ class _Run:
 
     def finish(self, test):
         """Test and export the weights that count, and write the result down."""
-        step, path = self.folder.chosen()
-        restore_variables(self.session, self.saver, path)
+        step, path = self._restore_best()
         self.session.run(self.model.use_averages)
         result = self._evaluate(test)
         export.saved_model(self.session, self.folder.saved_model)
@@ -291,6 +292,22 @@ class _Run:
             "test_accuracy": result.accuracy, "test_correct": result.correct,
             "test_images": len(test.labels)})
         return result
+
+    def _restore_best(self):
+        """Restore the best checkpoint, or the latest if there is none that can be read.
+
+        Returns:
+          (step, path) of it.
+        """
+        for step, path in reversed(self.folder.saved() + self.folder.saved("best")):
+            try:
+                restore_variables(self.session, self.saver, path)
+            except console.Failure as failure:
+                print(f"{failure}; taking another checkpoint", file=sys.stderr)
+                continue
+            return step, path
+        raise console.Failure(f"{self.folder.checkpoints}: no checkpoint can be restored; "
+                              "--overwrite starts the run anew")
 
     @contextlib.contextmanager
     def _weights_to_evaluate(self):
@@ -305,9 +322,11 @@ class _Run:
         for variable, value in zip(weights, values):
             variable.load(value, self.session)
 
-    def _diverged(self, what):
-        return console.Failure(f"diverged: after step {self.step} {what}. The checkpoints saved "
-                               "before are good; try a lower --learning-rate with --overwrite")
+    def _diverged(self, loss):
+        return console.Failure(
+            f"diverged: after step {self.step} the loss is {loss}, the last finite one was "
+            f"{self.last_loss:.4g}. The checkpoints saved before are good; try a lower "
+            "--learning-rate with --overwrite")
 
     def _save(self, saver, kind):
         """Save a checkpoint, which counts as soon as its index is there, which comes last.
@@ -318,7 +337,7 @@ class _Run:
         if self.step:
             loss = self.session.run(self.model.loss, self._batch(self.step - 1))
             if not np.isfinite(loss):
-                raise self._diverged(f"the loss is {loss}")
+                raise self._diverged(loss)
         self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
         prefix = str(self.folder.checkpoints / kind)
         saver.export_meta_graph(f"{prefix}-{self.step}.meta")

@@ -23,6 +23,7 @@ import os
 import pathlib
 import re
 import shutil
+import sys
 
 import console
 import recipes
@@ -106,6 +107,9 @@ class RunFolder:
                     whole = int(name[2]) > max(steps, default=-1) and all(
                         (self.checkpoints / (name[1] + suffix)).exists() for suffix in WEIGHTS)
                 if not whole:
+                    if name[3] == ".index":  # written last: its data was there
+                        print(f"{item}: the checkpoint's other files are gone; not used",
+                              file=sys.stderr)
                     remove(item)
 
     def clear(self):
@@ -206,7 +210,11 @@ class RunFolder:
                                         "--run-dir, or --overwrite to delete it")
             return False
         if not self.checkpoints.exists() or not any(self.checkpoints.iterdir()):
-            return False  # a run that did not get to its first checkpoint has nothing to keep
+            if self.metrics_file.exists() or self.result_file.exists():
+                raise console.UserError(f"{self.checkpoints} is empty or gone, so the run cannot "
+                                        "be taken up; give another --run-dir, or --overwrite to "
+                                        "start anew")
+            return False  # it did not get to its first checkpoint: nothing to keep
         _, old_recipe, old = self.read_description()
         changed = recipes.differences(old_recipe, recipe)
         if not changed and old["crc32"] != description["crc32"]:
@@ -257,15 +265,21 @@ class RunFolder:
         return sorted(found)
 
     def chosen(self):
-        """(step, path) of the checkpoint that counts: the best, without one the latest.
+        """(step, path) of the checkpoint that counts.
+
+        That is what the final figure was measured on; before there is one the best, without
+        that the latest.
 
         Raises:
           console.UserError: there is none.
         """
-        saved = self.saved("best") or self.saved()
+        saved = self.saved() + self.saved("best")
         if not saved:
             raise console.UserError(f"{self.checkpoints}: no checkpoint yet; train longer")
-        return saved[-1]
+        result = self.read_result()
+        measured = [item for item in saved
+                    if result and pathlib.Path(item[1]).name == result["checkpoint"]]
+        return (measured or saved)[-1]
 
     def read_metrics(self):
         """The rows of metrics.csv, as dictionaries of numbers; missing figures are None.
