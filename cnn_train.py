@@ -42,8 +42,9 @@ def parse_arguments(arguments=None):
     parser.add_argument("--run-dir", metavar="R", help="run folder (default: runs/RECIPE)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto",
                         help="what to compute on (default: auto, a GPU if there is one)")
-    parser.add_argument("--profile", action="store_true", help="trace three calls of session.run, to "
-                        "R/profile/, for chrome://tracing or ui.perfetto.dev")
+    parser.add_argument("--profile", action="store_true",
+                        help="trace three calls of session.run, to R/profile/, for "
+                        "chrome://tracing or ui.perfetto.dev")
     parser.add_argument("--overwrite", action="store_true",
                         help="start anew in a run folder that holds a run")
     group = parser.add_argument_group("settings, with the recipe's defaults")

@@ -4,7 +4,8 @@
 
 A round is one epoch of the loop as it is (batches, feeding, progress, summaries, checkpoints,
 held-out images, records) and in turn as many bare `session.run` of the same training step on one
-batch that never changes. The start is that of the process, up to the end of its first step.
+batch that never changes. A summary of a training batch for TensorBoard is timed by itself. The
+start is that of the process, up to the end of its first step.
 """
 
 import argparse
@@ -41,7 +42,7 @@ def main():
     shape = cifar_tools.prepared_shape(training.images.shape[1:], recipe.preparation)
     images = len(training.labels)
     steps = recipe.steps_per_epoch(images)
-    spent = {"epoch": [], "steps": []}
+    spent = {"epoch": [], "steps": [], "summary": []}
     with tempfile.TemporaryDirectory() as work, tf.Graph().as_default():
         folder = RunFolder(work)
         folder.write_description(options.recipe, recipe, description, {})
@@ -49,8 +50,6 @@ def main():
         model = cnn_graph.build(recipe, shape, len(dataset.class_names), images)
         with tf.Session(config=loop.session_config("cpu")) as session:
             run = loop._Run(recipe, folder, model, session, training, folder.prepare(recipe), [])
-            if model.several:
-                run.put_in_memory()
             run.train_until(1, steps)
             print(f"from the start to the end of the first step: "
                   f"{time.perf_counter() - started:.1f} s")
@@ -71,6 +70,9 @@ def main():
                     run._run_steps(feed)
                 spent["steps"].append((time.perf_counter() - start) * steps / (
                     steps // count * count))
+                start = time.perf_counter()
+                run.log.add_summary(session.run(model.summaries, run._batch(0)), run.step)
+                spent["summary"].append(time.perf_counter() - start)
     shares = [1 - bare / whole for whole, bare in zip(spent["epoch"], spent["steps"])]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{options.recipe} in {recipe.precision}: an epoch takes "
@@ -78,6 +80,9 @@ def main():
           f"{100 * statistics.median(shares):.1f} % are not training steps (median of "
           f"{options.rounds}; {100 * min(shares):.1f} to {100 * max(shares):.1f}); peak memory "
           f"{memory:.0f} MB")
+    summary, step = statistics.median(spent["summary"]), statistics.median(spent["steps"]) / steps
+    print(f"a summary takes {1000 * summary:.0f} ms, a step {1000 * step:.1f} ms: at one every "
+          f"{recipe.summary_every} steps {100 * summary / step / recipe.summary_every:.1f} %")
 
 
 if __name__ == "__main__":
