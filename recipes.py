@@ -216,7 +216,7 @@ RECIPES = {
     # Edureka, Convolutional Neural Network (after exelban/tensorflow-cifar-10).
     "dropout_cnn": Recipe(
         network="dropout_cnn", preparation="unit", held_out=0.0, dropout=0.5,
-        learning_rate=0.001, schedule="cosine", batch_size=128, epochs=12),
+        learning_rate=0.001, schedule="cosine", batch_size=128, epochs=10),
 
     # A machine-learning textbook's chapter on convolutional networks.
     "batchnorm_cnn": Recipe(
