@@ -8,10 +8,12 @@
 
 import concurrent.futures
 import contextlib
+import os
 import pathlib
 import re
 import signal
 import sys
+import threading
 import time
 from typing import NamedTuple
 
@@ -161,7 +163,7 @@ class _Run:
             self.session.run(self.model.start_epoch)
             self.seconds, self.images = 0.0, 0
         start = time.monotonic() - self.seconds
-        with (concurrent.futures.ThreadPoolExecutor(1) as thread,
+        with (concurrent.futures.ThreadPoolExecutor(1, initializer=step_back) as thread,
               console.progress(epoch_steps, f"epoch {first // epoch_steps + 1}") as bar):
             coming = thread.submit(batches, self.step)
             while self.step < end:
@@ -380,6 +382,16 @@ def evaluate(session, split, prepare):
     correct = int((predictions == split.labels).sum())
     return Evaluation(predictions, sum(losses) / len(predictions), correct,
                       correct / len(predictions))
+
+
+def step_back():
+    """Let this thread run when the others leave a core free.
+
+    TensorFlow splits an operation evenly among the cores, so all wait for one that is busy
+    with something else.
+    """
+    if sys.platform == "linux":  # elsewhere this would be the priority of the process
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def restore_variables(session, saver, path):
