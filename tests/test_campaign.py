@@ -68,8 +68,10 @@ def test_what_a_killed_process_left_half_written_is_removed(name, folder):
         assert content(folder) == before
 
 
-def test_a_checkpoint_that_lost_its_data_is_named(folder, capsys):
-    (folder.checkpoints / "model.ckpt-18.index").touch()
+@pytest.mark.parametrize("left", [[".index"], [".index", ".data-00000-of-00001"]])
+def test_a_checkpoint_that_lost_files_is_named(left, folder, capsys):
+    for suffix in left:
+        (folder.checkpoints / f"model.ckpt-18{suffix}").touch()
     with folder.locked():
         pass
     assert "model.ckpt-18.index: the checkpoint's other files are gone" in capsys.readouterr().err

@@ -106,10 +106,13 @@ class RunFolder:
                     # that removes an old checkpoint begins with the graph.
                     whole = int(name[2]) > max(steps, default=-1) and all(
                         (self.checkpoints / (name[1] + suffix)).exists() for suffix in WEIGHTS)
-                if not whole:
-                    if name[3] == ".index":  # written last: its data was there
+                if name[3] == ".index" and int(name[2]) not in steps:
+                    # It is written last, and of an old one removed before the data.
+                    data = self.checkpoints / (name[1] + WEIGHTS[1])
+                    if int(name[2]) > max(steps, default=-1) or not data.exists():
                         print(f"{item}: the checkpoint's other files are gone; not used",
                               file=sys.stderr)
+                if not whole:
                     remove(item)
 
     def clear(self):
