@@ -353,7 +353,7 @@ def reader(request, tmp_path_factory):
     return request.param, fuzz.READERS[request.param](tmp_path_factory.mktemp("fuzz"))
 
 
-@hypothesis.settings(max_examples=8, deadline=None, derandomize=True, database=None)
+@hypothesis.settings(max_examples=4, deadline=None, derandomize=True, database=None)
 @hypothesis.given(number=st.integers(0, 10 ** 6))
 def test_only_documented_errors_come_out(reader, number):
     """A few examples; `python tests/fuzz.py` has as many as one has time for."""
