@@ -58,6 +58,7 @@ def build(recipe, image_shape, num_classes, training_images):
       A `Model`.
     """
     tf.set_random_seed(recipe.seed)
+    # In a scope, so that `global_step:0` is the number below and not a handle to the variable.
     with tf.variable_scope("training"):
         global_step = tf.get_variable(
             "global_step", [], tf.int64, tf.zeros_initializer(), trainable=False,

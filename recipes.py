@@ -76,6 +76,7 @@ class Recipe:
     moving_average: float = _field(0.0, "decay of moving averages of the weights, which are then "
                                    "what is evaluated; 0 for none", minimum=0.0, below=1.0)
 
+    # how it is computed
     steps_per_run: int = _field(1, "training steps that one session.run takes, in a loop in the "
                                 "graph on images in its memory; more than 1 is faster where a "
                                 "step is short, and needs --augment none", minimum=1,
@@ -206,8 +207,7 @@ RECIPES = {
     "softmax": Recipe(
         network="linear", preparation="minus_mean", held_out=0.0,
         optimizer="gradient_descent", learning_rate=0.005, schedule="cosine",
-        batch_size=100, order="with_replacement", steps=1000,
-        steps_per_run=25),
+        batch_size=100, order="with_replacement", steps=1000, steps_per_run=25),
     "two_layer_fc": Recipe(
         network="two_layer_fc", preparation="minus_mean", held_out=0.0, l2=0.1,
         optimizer="gradient_descent", learning_rate=0.001, schedule="constant",

@@ -60,11 +60,7 @@ def main():
                 run.train_until(run.step + steps, steps)
                 run.end_epoch(held_out, dataset.test, steps, steps * 99)
                 spent["epoch"].append(time.perf_counter() - start)
-                feed = run._batch(0)
-                count = 1
-                if model.several:
-                    count = recipe.steps_per_run
-                    feed = run._chosen(0, count)
+                count, feed = run._coming(0, steps)
                 start = time.perf_counter()
                 for _ in range(steps // count):
                     run._run_steps(feed)

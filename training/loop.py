@@ -152,12 +152,7 @@ class _Run:
         While steps run, a thread prepares the batches of the next ones; which these are
         depends on the step alone, so nothing is lost when the run stops here.
         """
-        recipe, several = self.recipe, self.model.several
-
-        def batches(step):
-            count = self._steps_of_run(step, end)
-            return count, self._chosen(step, count) if several else self._batch(step)
-
+        recipe = self.recipe
         first = self.step // epoch_steps * epoch_steps
         if self.step == first:
             self.session.run(self.model.start_epoch)
@@ -165,11 +160,11 @@ class _Run:
         start = time.monotonic() - self.seconds
         with (concurrent.futures.ThreadPoolExecutor(1, initializer=step_back) as thread,
               console.progress(epoch_steps, f"epoch {first // epoch_steps + 1}") as bar):
-            coming = thread.submit(batches, self.step)
+            coming = thread.submit(self._coming, self.step, end)
             while self.step < end:
                 count, feed = coming.result()
                 if self.step + count < end:
-                    coming = thread.submit(batches, self.step + count)
+                    coming = thread.submit(self._coming, self.step + count, end)
                 if recipe.summary_every and self.step % recipe.summary_every == 0:
                     self.log.add_summary(self.session.run(
                         self.model.summaries, self._batch(self.step)), self.step + 1)
@@ -196,10 +191,12 @@ class _Run:
             augment=recipe.augment, prepare=self.prepare, seed=recipe.seed)
         return {model.images: images, model.labels: labels, model.is_training: True}
 
-    def _chosen(self, step, count):
-        """The `feed_dict` of several training steps."""
-        recipe = self.recipe
-        return {self.model.several.chosen: np.stack([cifar_tools.batch_indices(
+    def _coming(self, step, end):
+        """(number of steps, `feed_dict`) of the session.run that trains from `step` on."""
+        recipe, count = self.recipe, self._steps_of_run(step, end)
+        if not self.model.several:
+            return count, self._batch(step)
+        return count, {self.model.several.chosen: np.stack([cifar_tools.batch_indices(
             len(self.training.labels), step + number, batch_size=recipe.batch_size,
             order=recipe.order, seed=recipe.seed) for number in range(count)])}
 
