@@ -201,17 +201,17 @@ RECIPES = {
     "hinge": Recipe(
         network="linear", preparation="unit", loss="multiclass_hinge", held_out=0.0,
         optimizer="gradient_descent", learning_rate=0.5, schedule="cosine",
-        batch_size=100, epochs=10, steps_per_run=25),
+        batch_size=100, epochs=10, steps_per_run=100),
 
     # W. Beyer, Simple Image Recognition with TensorFlow, parts 1 and 2.
     "softmax": Recipe(
         network="linear", preparation="minus_mean", held_out=0.0,
         optimizer="gradient_descent", learning_rate=0.005, schedule="cosine",
-        batch_size=100, order="with_replacement", steps=1000, steps_per_run=25),
+        batch_size=100, order="with_replacement", steps=1000, steps_per_run=100),
     "two_layer_fc": Recipe(
         network="two_layer_fc", preparation="minus_mean", held_out=0.0, l2=0.1,
         optimizer="gradient_descent", learning_rate=0.001, schedule="constant",
-        batch_size=400, steps=2000, steps_per_run=25),
+        batch_size=400, steps=2000, steps_per_run=100),
 
     # Edureka, Convolutional Neural Network (after exelban/tensorflow-cifar-10).
     "dropout_cnn": Recipe(

@@ -32,18 +32,14 @@ def inference(images, num_classes, is_training, *, dropout):
     """
     weights, biases = tf.initializers.he_normal(), tf.zeros_initializer()
 
-    def conv(x, name, filters, size):
+    with tf.variable_scope("conv1"):
+        x = layers.relu(layers.conv2d(images, 32, 3, weights, biases))
+    for name, filters, size, rate in (("conv2", 64, 3, dropout / 2), ("conv3", 128, 3, 0),
+                                      ("conv4", 128, 2, dropout / 2)):
         with tf.variable_scope(name):
-            return layers.relu(layers.conv2d(x, filters, size, weights, biases))
-
-    def pool(x, name, rate):
-        with tf.variable_scope(name):
-            return layers.dropout(layers.max_pool(x, 2, 2), rate, is_training)
-
-    x = conv(images, "conv1", 32, 3)
-    x = pool(conv(x, "conv2", 64, 3), "conv2", dropout / 2)
-    x = pool(conv(x, "conv3", 128, 3), "conv3", 0)
-    x = pool(conv(x, "conv4", 128, 2), "conv4", dropout / 2)
+            x = layers.conv2d(x, filters, size, weights, biases)
+            x = layers.relu(layers.max_pool(x, 2, 2))  # the same in this order, see lrn_cnn
+            x = layers.dropout(x, rate, is_training)
     with tf.variable_scope("dense"):
         x = layers.relu(layers.dense(x, 1500, weights, biases))
         x = layers.dropout(x, dropout, is_training)

@@ -50,8 +50,23 @@ def conv2d(x, filters, size, weights, biases, l2=True):
         raise ValueError(f"conv2d takes [batch, height, width, channels], not {x.shape}")
     kernel = tf.cast(_weights([size, size, int(x.shape[3]), filters], weights, l2), x.dtype)
     bias = tf.cast(tf.get_variable("biases", [filters], initializer=biases), x.dtype)
-    return _activation(tf.nn.bias_add(tf.nn.conv2d(x, kernel, strides=1, padding="SAME"), bias,
-                                      name="convolution"))
+    with tf.get_default_graph().gradient_override_map({"Conv2D": "OneByOne"}):
+        x = tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+    return _activation(tf.nn.bias_add(x, bias, name="convolution"))
+
+
+@tf.RegisterGradient("OneByOne")
+def _conv2d_gradients(convolution, dy):
+    """The two gradients of a convolution, one after the other.
+
+    Each keeps all cores busy. TensorFlow would start both at once, and then they take longer,
+    in each other's way in the cache.
+    """
+    x, kernel = convolution.inputs
+    of_kernel = tf.nn.conv2d_backprop_filter(x, tf.shape(kernel), dy, [1, 1, 1, 1], "SAME")
+    with tf.control_dependencies([of_kernel]):
+        return tf.nn.conv2d_backprop_input(tf.shape(x), kernel, dy, [1, 1, 1, 1],
+                                           "SAME"), of_kernel
 
 
 def dense(x, units, weights, biases, l2=True):
@@ -189,22 +204,24 @@ def lrn(x, depth_radius, bias, alpha, beta):
         raise ValueError(f"lrn: bias {bias}, expected a positive number")
     channels = int(x.shape[-1])
     offset = np.subtract.outer(np.arange(channels), np.arange(channels))
-    band = tf.constant(abs(offset) <= depth_radius, x.dtype)
+    band = (abs(offset) <= depth_radius).astype(np.float32)
 
-    def near_sum(y):
-        return tf.reshape(tf.reshape(y, [-1, channels]) @ band, tf.shape(y))
+    def near_sum(y, factor=1.0):
+        product = tf.reshape(y, [-1, channels]) @ tf.constant(factor * band, y.dtype)
+        return tf.reshape(product, tf.shape(y))
 
     @tf.custom_gradient
     def normalize(x):
         base = bias + alpha * tf.cast(near_sum(x * x), tf.float32)
         scale = _power(base, -beta)
         y = tf.cast(tf.cast(x, tf.float32) * scale, x.dtype)
+        # The gradient's factors may be rounded, y's may not: it would stay x where alpha is small.
+        base, scale = tf.cast(base, x.dtype), tf.cast(scale, x.dtype)
 
         def gradient(dy):
             # d y_i / d x_j = scale_i [i = j] - 2 alpha beta x_j x_i base_i^(-beta - 1) [i near j],
             # and x_i base_i^(-beta - 1) is y_i / base_i. The band is symmetric.
-            across = near_sum(dy * y * tf.cast(2 * alpha * beta / base, x.dtype))
-            return tf.cast(tf.cast(dy, tf.float32) * scale, x.dtype) - x * across
+            return dy * scale - x * near_sum(dy * y / base, 2 * alpha * beta)
 
         return y, gradient
 

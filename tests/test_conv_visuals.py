@@ -289,8 +289,8 @@ def test_a_run_is_drawn_layer_by_layer(tiny_cifar, tmp_path, monkeypatch, capsys
         model = cnn_graph.build(recipe, (24, 24, 1), 10, 1)
         session.run(tf.global_variables_initializer())
         tf.train.Saver().save(session, str(folder.checkpoints / "model.ckpt"), 0)
-        relu, probabilities = session.run(["conv1/relu:0", model.probabilities],
-                                          {model.images: pixels})
+        convolution, probabilities = session.run(["conv1/convolution:0", model.probabilities],
+                                                 {model.images: pixels})
 
     drawn = {}
     draw = conv_visuals._show_or_write
@@ -299,13 +299,15 @@ def test_a_run_is_drawn_layer_by_layer(tiny_cifar, tmp_path, monkeypatch, capsys
     run(monkeypatch, "--run", folder.path, "--image-index", 7)
 
     names = ["cifar_examples", "input_image", "probabilities", "conv1_weights", "conv2_weights",
-             *(f"conv1_{kind}" for kind in ("convolution", "relu", "max_pool", "lrn")),
+             *(f"conv1_{kind}" for kind in ("convolution", "max_pool", "relu", "lrn")),
              *(f"conv2_{kind}" for kind in ("convolution", "relu", "lrn", "max_pool"))]
     assert list(drawn) == [f"{name}.png" for name in names]
     assert {file.name for file in (folder.path / "pictures").iterdir()} == set(drawn)
     np.testing.assert_array_equal(drawn["input_image.png"][0], dataset.test.images[7])
-    np.testing.assert_allclose(drawn["conv1_relu.png"][0], relu, atol=1e-5)
-    np.testing.assert_allclose(drawn["conv1_max_pool.png"][0], max_pool(relu), atol=1e-5)
+    np.testing.assert_allclose(drawn["conv1_max_pool.png"][0], max_pool(convolution), atol=1e-5)
+    # as the book has it, where the ReLU comes before the pooling
+    np.testing.assert_allclose(drawn["conv1_relu.png"][0], max_pool(np.maximum(convolution, 0)),
+                               atol=1e-5)
     np.testing.assert_allclose(drawn["probabilities.png"][2], probabilities[0], atol=1e-5)
     assert drawn["conv2_weights.png"][0].shape == (5, 5, 64, 64)
     label = dataset.class_names[dataset.test.labels[7]]

@@ -82,21 +82,30 @@ def test_lrn_refuses_a_base_that_could_be_zero():
         layers.lrn(tf.zeros([1, 2, 2, 3]), 4, 0.0, 1.0, 0.75)
 
 
-def test_conv2d_against_numpy():
+@pytest.mark.parametrize("size", [5, 3, 2])
+def test_conv2d_and_its_gradients_against_numpy(size):
     rng = np.random.default_rng(1)
-    images = rng.normal(size=(2, 7, 6, 3))
-    weights, biases = rng.normal(size=(5, 5, 3, 4)), rng.normal(size=4)
-    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
-    expected = np.zeros((2, 7, 6, 4))
+    images, dy = rng.normal(size=(2, 7, 6, 3)), rng.normal(size=(2, 7, 6, 4))
+    weights, biases = rng.normal(size=(size, size, 3, 4)), rng.normal(size=4)
+    before = (size - 1) // 2
+    around = ((0, 0), *((before, size - 1 - before),) * 2, (0, 0))
+    padded = np.pad(images, around)
+    expected, of_weights, of_padded = np.zeros((2, 7, 6, 4)), 0 * weights, 0 * padded
     for row in range(7):
         for column in range(6):
-            window = padded[:, row:row + 5, column:column + 5]
-            expected[:, row, column] = np.einsum("bhwc,hwcf->bf", window, weights) + biases
+            place = np.s_[:, row:row + size, column:column + size]
+            expected[:, row, column] = np.einsum("bhwc,hwcf->bf", padded[place], weights) + biases
+            of_weights += np.einsum("bhwc,bf->hwcf", padded[place], dy[:, row, column])
+            of_padded[place] += np.einsum("bf,hwcf->bhwc", dy[:, row, column], weights)
     with tf.Graph().as_default():
-        y = layers.conv2d(tf.constant(images, tf.float32), 4, 5,
-                          tf.constant_initializer(weights), tf.constant_initializer(biases))
-        got = run(y)
-    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+        x = tf.constant(images, tf.float32)
+        y = layers.conv2d(x, 4, size, tf.constant_initializer(weights),
+                          tf.constant_initializer(biases))
+        got = run([y, *tf.gradients(y, [x, *tf.trainable_variables()],
+                                    tf.constant(dy, tf.float32))])
+    of_images = of_padded[:, before:before + 7, before:before + 6]
+    for value, right in zip(got, (expected, of_images, of_weights, dy.sum((0, 1, 2)))):
+        np.testing.assert_allclose(value, right, rtol=1e-4, atol=1e-4)
 
 
 def test_conv2d_refuses_what_is_no_image_batch():
