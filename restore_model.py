@@ -14,7 +14,7 @@ def parse_arguments(arguments=None):
     parser = console.ArgumentParser(
         description="Restore a trained run and test it, or classify your own pictures with it.")
     parser.add_argument("run", metavar="RUN", help="run folder, such as runs/lrn_cnn")
-    parser.add_argument("images", metavar="IMAGE", nargs="*",
+    parser.add_argument("images", metavar="IMAGE", nargs="*", default=[],
                         help="pictures to classify, PNG or JPEG, any size; none: test the run")
     parser.add_argument("--checkpoint", metavar="C", help="best, latest or the path of a "
                         "checkpoint (default: what the training's final figure was measured on)")
