@@ -42,7 +42,7 @@ def main():
     shape = cifar_tools.prepared_shape(training.images.shape[1:], recipe.preparation)
     images = len(training.labels)
     steps = recipe.steps_per_epoch(images)
-    spent = {"epoch": [], "steps": [], "summary": []}
+    spent = {"training": [], "end": [], "steps": [], "summary": []}
     with tempfile.TemporaryDirectory() as work, tf.Graph().as_default():
         folder = RunFolder(work)
         folder.write_description(options.recipe, recipe, description, {})
@@ -58,8 +58,10 @@ def main():
             for _ in range(options.rounds):
                 start = time.perf_counter()
                 run.train_until(run.step + steps, steps)
+                end = time.perf_counter()
                 run.end_epoch(held_out, dataset.test, steps, steps * 99)
-                spent["epoch"].append(time.perf_counter() - start)
+                spent["training"].append(end - start)
+                spent["end"].append(time.perf_counter() - end)
                 count, feed = run._coming(0, steps)
                 start = time.perf_counter()
                 for _ in range(steps // count):
@@ -69,13 +71,20 @@ def main():
                 start = time.perf_counter()
                 run.log.add_summary(session.run(model.summaries, run._batch(0)), run.step)
                 spent["summary"].append(time.perf_counter() - start)
-    shares = [1 - bare / whole for whole, bare in zip(spent["epoch"], spent["steps"])]
+    epochs = [training + end for training, end in zip(spent["training"], spent["end"])]
+    at_end = [end / epoch for end, epoch in zip(spent["end"], epochs)]
+    between = [(training - bare) / epoch for training, bare, epoch
+               in zip(spent["training"], spent["steps"], epochs)]
+
+    def percent(shares):
+        return (f"{100 * statistics.median(shares):.1f} % ({100 * min(shares):.1f} to "
+                f"{100 * max(shares):.1f})")
+
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{options.recipe} in {recipe.precision}: an epoch takes "
-          f"{statistics.median(spent['epoch']):.1f} s, of which "
-          f"{100 * statistics.median(shares):.1f} % are not training steps (median of "
-          f"{options.rounds}; {100 * min(shares):.1f} to {100 * max(shares):.1f}); peak memory "
-          f"{memory:.0f} MB")
+          f"{statistics.median(epochs):.1f} s; evaluating, saving and recording at its end "
+          f"{percent(at_end)} of it, preparing, feeding and telling between its steps "
+          f"{percent(between)}; medians of {options.rounds}; peak memory {memory:.0f} MB")
     summary, step = statistics.median(spent["summary"]), statistics.median(spent["steps"]) / steps
     print(f"a summary takes {1000 * summary:.0f} ms, a step {1000 * step:.1f} ms: at one every "
           f"{recipe.summary_every} steps {100 * summary / step / recipe.summary_every:.1f} %")
