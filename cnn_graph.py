@@ -96,9 +96,9 @@ def build(recipe, image_shape, num_classes, training_images):
             loss, hits = _loss(recipe, logits, labels, num_classes), _hits(logits, labels)
             return loss, hits, _step(optimizer, averages, global_step, loss, hits, sums)[1]
         several = _several(train, images, labels, training_images, _dtype(recipe))
-    use_averages = [variable.assign(averages.average(variable))
-                    for variable in tf.trainable_variables() if averages]
-    use_averages = tf.group(use_averages, name="use_averages")
+    use_averages = tf.group([variable.assign(averages.average(variable))
+                             for variable in tf.trainable_variables()] if averages else [],
+                            name="use_averages")
     with tf.name_scope("summaries"):
         summaries = _summaries(images, loss, accuracy, learning_rate, gradients)
     return Model(images, labels, is_training, logits, probabilities, loss, accuracy,
@@ -180,7 +180,7 @@ def _several(train, images, labels, training_images, dtype):
     before = {key: len(graph.get_collection(key)) for key in graph.get_all_collection_keys()}
     *_, losses, shares = tf.while_loop(
         lambda number, *_: number < steps, body, [0, *batch(0), 0.0, 0.0], name="several",
-        parallel_iterations=1)
+        parallel_iterations=1)  # a step begins when the one before has changed the weights
     # A body shares its collections with the graph around it, which cannot use what is in it.
     for key in graph.get_all_collection_keys():
         del graph.get_collection_ref(key)[before.get(key, 0):]

@@ -173,7 +173,7 @@ def from_dict(settings):
     names = {field.name for field in dataclasses.fields(Recipe)}
     if unknown := settings.keys() - names:
         raise ValueError(f"unknown setting {', '.join(sorted(map(str, unknown)))}")
-    settings = {"precision": "float32", "steps_per_run": 1, **settings}
+    settings = {"precision": "float32", **settings}
     if isinstance(settings.get("augment"), list):  # JSON has no tuples
         settings["augment"] = tuple(settings["augment"])
     return Recipe(**settings)

@@ -7,7 +7,7 @@
 import sys
 
 import console
-from training.run_folder import RunFolder, save_figure
+from training.run_folder import VIAS, RunFolder, save_figure
 
 
 def parse_arguments(arguments=None):
@@ -18,7 +18,7 @@ def parse_arguments(arguments=None):
                         help="pictures to classify, PNG or JPEG, any size; none: test the run")
     parser.add_argument("--checkpoint", metavar="C", help="best, latest or the path of a "
                         "checkpoint (default: what the training's final figure was measured on)")
-    parser.add_argument("--via", choices=("saver", "meta_graph", "saved_model"), default="saver",
+    parser.add_argument("--via", choices=VIAS, default="saver",
                         help="how to restore: build the graph and read its variables, import "
                         "the saved graph, or load the SavedModel (default: saver)")
     parser.add_argument("--data-dir", metavar="D",

@@ -13,18 +13,17 @@ import pathlib
 import resource
 import statistics
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import rivals
+
 import cnn_train
-import console
 import recipes
-from training.run_folder import RunFolder
 
 
 def main():
-    started = time.perf_counter() - time.process_time()  # no file but our own was read before
+    started = time.perf_counter() - time.process_time()  # what the imports above took
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--recipe", choices=recipes.RECIPES, default="lrn_cnn")
@@ -34,43 +33,31 @@ def main():
     import cifar_tools
     import datasets
     dataset = datasets.load(recipe.dataset, options.data_dir)
-    description = datasets.describe(dataset, recipe)
-    with console.quiet_tensorflow() as tf:
-        import cnn_graph
-        from training import loop
     training, held_out = cifar_tools.hold_out(dataset.train, recipe.held_out)
-    shape = cifar_tools.prepared_shape(training.images.shape[1:], recipe.preparation)
-    images = len(training.labels)
-    steps = recipe.steps_per_epoch(images)
+    steps = recipe.steps_per_epoch(len(training.labels))
     spent = {"training": [], "end": [], "steps": [], "summary": []}
-    with tempfile.TemporaryDirectory() as work, tf.Graph().as_default():
-        folder = RunFolder(work)
-        folder.write_description(options.recipe, recipe, description, {})
-        folder.write_mean_image(cifar_tools.mean_image(training.images))
-        model = cnn_graph.build(recipe, shape, len(dataset.class_names), images)
-        with tf.Session(config=loop.session_config("cpu")) as session:
-            run = loop._Run(recipe, folder, model, session, training, folder.prepare(recipe), [])
-            run.train_until(1, steps)
-            print(f"from the start to the end of the first step: "
-                  f"{time.perf_counter() - started:.1f} s")
-            run.train_until(steps, steps)
-            run.end_epoch(held_out, dataset.test, steps, steps * 99)
-            for _ in range(options.rounds):
-                start = time.perf_counter()
-                run.train_until(run.step + steps, steps)
-                end = time.perf_counter()
-                run.end_epoch(held_out, dataset.test, steps, steps * 99)
-                spent["training"].append(end - start)
-                spent["end"].append(time.perf_counter() - end)
-                count, feed = run._coming(0, steps)
-                start = time.perf_counter()
-                for _ in range(steps // count):
-                    run._run_steps(feed)
-                spent["steps"].append((time.perf_counter() - start) * steps / (
-                    steps // count * count))
-                start = time.perf_counter()
-                run.log.add_summary(session.run(model.summaries, run._batch(0)), run.step)
-                spent["summary"].append(time.perf_counter() - start)
+    run = rivals.open_run(options.recipe, recipe, dataset, training)
+    run.train_until(1, steps)
+    print(f"from the start to the end of the first step: "
+          f"{time.perf_counter() - started:.1f} s")
+    run.train_until(steps, steps)
+    run.end_epoch(held_out, dataset.test, steps, steps * 99)
+    for _ in range(options.rounds):
+        start = time.perf_counter()
+        run.train_until(run.step + steps, steps)
+        end = time.perf_counter()
+        run.end_epoch(held_out, dataset.test, steps, steps * 99)
+        spent["training"].append(end - start)
+        spent["end"].append(time.perf_counter() - end)
+        count, feed = run._coming(0, steps)
+        start = time.perf_counter()
+        for _ in range(steps // count):
+            run._run_steps(feed)
+        spent["steps"].append((time.perf_counter() - start) * steps / (
+            steps // count * count))
+        start = time.perf_counter()
+        run.log.add_summary(run.session.run(run.model.summaries, run._batch(0)), run.step)
+        spent["summary"].append(time.perf_counter() - start)
     epochs = [training + end for training, end in zip(spent["training"], spent["end"])]
     at_end = [end / epoch for end, epoch in zip(spent["end"], epochs)]
     between = [(training - bare) / epoch for training, bare, epoch

@@ -1,6 +1,6 @@
 """Train every recipe with its own settings and write what came out as tables.
 
-    python benchmarks/reproduce.py --cifar10 D --mnist M [--only NAME ...] [--out DIR]
+    python benchmarks/reproduce.py [--cifar10 D] [--mnist M] [--only NAME ...] [--out DIR]
 
 A row is a training run in DIR/NAME, made by cnn_train.py; what is finished there is not
 trained again, so this can be stopped and taken up. The tables go to DIR/tables.md: every
@@ -97,14 +97,18 @@ def train(name, recipe, options, data, out):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cifar10", required=True, help="folder of CIFAR-10")
-    parser.add_argument("--mnist", required=True, help="folder of MNIST")
+    parser.add_argument("--cifar10", help="folder of CIFAR-10")
+    parser.add_argument("--mnist", help="folder of MNIST")
     parser.add_argument("--only", nargs="+", choices=[*SYSTEMS, "tips"], metavar="NAME",
                         default=[*SYSTEMS, "tips"],
                         help=f"rows to make: {', '.join(SYSTEMS)}, tips (default: all)")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "runs/reproduce")
     options = parser.parse_args()
     data = {"cifar10": options.cifar10, "mnist": options.mnist}
+    for name in options.only:
+        kind = recipes.RECIPES[SYSTEMS[name].recipe if name in SYSTEMS else "lrn_cnn"].dataset
+        if not data[kind]:
+            parser.error(f"--{kind} is needed for {name}")
 
     lines = []
     if set(options.only) & set(SYSTEMS):

@@ -3,6 +3,7 @@
     NETWORKS    every network once more, as a list of layers, for the rivals and for counting
     setting     what is trained: a recipe and its shapes
     task        the same with its data
+    open_run    a run of ours, ready to train
     count       numbers and floating-point operations of a network
     RIVALS      who trains it; `product` is what the machine could do
 
@@ -13,10 +14,12 @@ moving averages and augmentation; the learning rate is constant but in ours. Fir
 whatever a library draws by default, since time does not depend on them.
 """
 
+import atexit
 import dataclasses
 import functools
 import itertools
 import math
+import shutil
 import tempfile
 import time
 from typing import NamedTuple
@@ -55,7 +58,8 @@ NETWORKS = {
 RADIUS, BIAS, ALPHA, BETA = 4, 1.0, 0.001 / 9, 0.75  # of every LRN
 LEAK = 0.2  # of the leaky ReLU
 
-# What a recipe is compared with, where that is not what we train it with.
+# What a recipe is compared with, where that is not what we train it with. Published without
+# augmentation, `lrn_cnn` can take as many steps in a session.run as fit into a second or two.
 AS_PUBLISHED = {
     "lrn_cnn": {"augment": (), "batch_size": 250, "learning_rate": 0.001, "steps_per_run": 25},
     "hinge": {"loss": "hinge"},
@@ -128,32 +132,46 @@ def count(network, shape):
 
 
 def ours(task, precision):
-    """The loop of `cnn_train.py` as it is: batches from uint8, summaries, progress and all."""
+    """The loop of `cnn_train.py` as it is, with summaries, progress and all.
+
+    Batches are prepared from uint8 beside the steps; where the recipe has `steps_per_run`, all
+    images once before.
+    """
+    recipe = dataclasses.replace(task.recipe, precision=precision)
+    epoch_steps = recipe.steps_per_epoch(len(task.dataset.train.labels))
+    run = open_run(task.name, recipe, task.dataset, task.dataset.train)
+    import cnn_graph
+
+    def steps(number):
+        end = run.step + number
+        while run.step < end:
+            epoch_end = (run.step // epoch_steps + 1) * epoch_steps
+            run.train_until(min(end, epoch_end), epoch_steps)
+
+    return steps, cnn_graph.parameters()
+
+
+def open_run(name, recipe, dataset, training):
+    """What `training.loop.train` trains with, in a folder that goes when this process ends.
+
+    Its graph is the default one from then on.
+    """
     with console.quiet_tensorflow() as tf:
         import cnn_graph
         import datasets
         from training import loop
         from training.run_folder import RunFolder
-    recipe, train = dataclasses.replace(task.recipe, precision=precision), task.dataset.train
-    epoch_steps = recipe.steps_per_epoch(len(train.labels))
-    temporary = tempfile.TemporaryDirectory()  # removed when this process ends
-    folder = RunFolder(temporary.name)
-    folder.write_description(task.name, recipe, datasets.describe(task.dataset, recipe), {})
-    folder.write_mean_image(task.mean)
-    with tf.Graph().as_default() as graph:
-        model = cnn_graph.build(recipe, setting(task.name)[2], 10, len(train.labels))
-        parameters = cnn_graph.parameters()
-        session = tf.Session(config=loop.session_config("cpu"))
-        run = loop._Run(recipe, folder, model, session, train, folder.prepare(recipe), [])
-
-    def steps(number, temporary=temporary):
-        end = run.step + number
-        with graph.as_default():
-            while run.step < end:
-                epoch_end = (run.step // epoch_steps + 1) * epoch_steps
-                run.train_until(min(end, epoch_end), epoch_steps)
-
-    return steps, parameters
+    work = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, work)
+    folder = RunFolder(work)
+    folder.write_description(name, recipe, datasets.describe(dataset, recipe), {})
+    folder.write_mean_image(cifar_tools.mean_image(training.images))
+    tf.Graph().as_default().__enter__()
+    model = cnn_graph.build(
+        recipe, cifar_tools.prepared_shape(training.images.shape[1:], recipe.preparation),
+        len(dataset.class_names), len(training.labels))
+    session = tf.Session(config=loop.session_config("cpu"))
+    return loop._Run(recipe, folder, model, session, training, folder.prepare(recipe), [])
 
 
 # ---------------------------------------------------------------------------------------
@@ -357,7 +375,8 @@ def torch_loop(task, style):
     """A plain loop, on one thread or all, whichever is faster.
 
     The style 'plain' is float32 and `nn.LocalResponseNorm`; 'float32' and 'bfloat16' are
-    channels-last with our own LRN and the optimizer fused, 'bfloat16' with autocast as well.
+    channels-last with our own LRN, pooling before ReLU and the optimizer fused, 'bfloat16' with
+    autocast as well.
     """
     import torch
     from torch import nn
@@ -366,23 +385,24 @@ def torch_loop(task, style):
     recipe, (images, labels) = task.recipe, task.dataset.train
     order = torch.channels_last if tuned else torch.contiguous_format
 
-    class Normalize(torch.autograd.Function):  # the formulas of our networks/layers.py
+    class Normalize(torch.autograd.Function):  # as in our networks/layers.py
         @staticmethod
         def forward(context, x):
             x = x.permute(0, 2, 3, 1)
             offset = torch.arange(x.shape[3])
             band = ((offset[:, None] - offset).abs() <= RADIUS).to(x.dtype)
-            base = BIAS + ALPHA * (x * x @ band)
-            scale = torch.rsqrt(base) * torch.rsqrt(torch.sqrt(base))
-            context.save_for_backward(x, base, scale, band)
-            return (x * scale).permute(0, 3, 1, 2)
+            base = BIAS + ALPHA * (x * x @ band).float()
+            scale = torch.rsqrt(base * torch.sqrt(base))
+            y = (x * scale).to(x.dtype)
+            context.save_for_backward(x, y, base.to(x.dtype), scale.to(x.dtype),
+                                      2 * ALPHA * BETA * band)
+            return y.permute(0, 3, 1, 2)
 
         @staticmethod
         def backward(context, dy):
-            x, base, scale, band = context.saved_tensors
+            x, y, base, scale, band = context.saved_tensors
             dy = dy.permute(0, 2, 3, 1)
-            across = x * ((dy * x * scale / base) @ band)
-            return (dy * scale - 2 * ALPHA * BETA * across).permute(0, 3, 1, 2)
+            return (dy * scale - x * ((dy * y / base) @ band)).permute(0, 3, 1, 2)
 
     class LRN(nn.Module):
         def forward(self, x):
@@ -398,8 +418,12 @@ def torch_loop(task, style):
         "batch_norm": lambda: [nn.LazyBatchNorm1d(eps=0.001)],
         "lrn": lambda: [LRN() if tuned else
                         nn.LocalResponseNorm(2 * RADIUS + 1, ALPHA * (2 * RADIUS + 1), BETA, BIAS)]}
-    layers = [(layer, kind == "dense" and settings[1]) for kind, *settings
-              in NETWORKS[recipe.network] for layer in make[kind](*settings)]
+    network = list(NETWORKS[recipe.network])
+    for first, second in itertools.pairwise(range(len(network)) if tuned else ()):
+        if network[first][0] in ("relu", "leaky_relu") and network[second][0] == "pool":
+            network[first], network[second] = network[second], network[first]  # as ours have it
+    layers = [(layer, kind == "dense" and settings[1]) for kind, *settings in network
+              for layer in make[kind](*settings)]
     model = nn.Sequential(*(layer for layer, _ in layers))
     model(torch.from_numpy(task.prepare(images[:2])).permute(0, 3, 1, 2))  # gives it its shapes
     model.to(memory_format=order)

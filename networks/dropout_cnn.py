@@ -2,9 +2,9 @@
 
     images                                             [batch, 32, 32, 3]
     conv1   3x3x32, ReLU
-    conv2   3x3x64, ReLU, max-pool 2, dropout          [batch, 16, 16, 64]
-    conv3   3x3x128, ReLU, max-pool 2                  [batch, 8, 8, 128]
-    conv4   2x2x128, ReLU, max-pool 2, dropout         [batch, 4, 4, 128]
+    conv2   3x3x64, max-pool 2, ReLU, dropout          [batch, 16, 16, 64]
+    conv3   3x3x128, max-pool 2, ReLU                  [batch, 8, 8, 128]
+    conv4   2x2x128, max-pool 2, ReLU, dropout         [batch, 4, 4, 128]
     dense   1500, ReLU, dropout                        [batch, 1500]
     logits  num_classes                                [batch, 10]
 
@@ -25,7 +25,7 @@ def inference(images, num_classes, is_training, *, dropout):
       num_classes: number of logits.
       is_training: bool tensor.
       dropout: share of the dense layer's outputs that is dropped in training; half as
-        much after the poolings.
+        much after the first and the last pooling.
 
     Returns:
       float32 [batch, num_classes].
@@ -38,7 +38,7 @@ def inference(images, num_classes, is_training, *, dropout):
                                       ("conv4", 128, 2, dropout / 2)):
         with tf.variable_scope(name):
             x = layers.conv2d(x, filters, size, weights, biases)
-            x = layers.relu(layers.max_pool(x, 2, 2))  # the same in this order, see lrn_cnn
+            x = layers.relu(layers.max_pool(x, 2, 2))
             x = layers.dropout(x, rate, is_training)
     with tf.variable_scope("dense"):
         x = layers.relu(layers.dense(x, 1500, weights, biases))

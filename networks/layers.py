@@ -4,11 +4,12 @@ Every layer creates its variables under the current `tf.variable_scope` and puts
 computes into the graph collection ACTIVATIONS, where summaries and pictures find it.
 
 A layer computes in the dtype of its input, float32 or bfloat16, and gives that. Variables are
-float32 always, and so is what a normalization divides by: bfloat16 has eight bits, which is
-enough for a product's factors and too little for small differences. It rounds what dropout
-multiplies by as well (4/3 is 1.336 then).
+float32 always, and so is what a normalization divides by, but for its gradient: bfloat16 has
+eight bits, which is enough for a product's factors and too little for small differences. It
+rounds what dropout multiplies by as well (4/3 is 1.336 then).
 """
 
+import contextlib
 import zlib
 
 import numpy as np
@@ -50,23 +51,27 @@ def conv2d(x, filters, size, weights, biases, l2=True):
         raise ValueError(f"conv2d takes [batch, height, width, channels], not {x.shape}")
     kernel = tf.cast(_weights([size, size, int(x.shape[3]), filters], weights, l2), x.dtype)
     bias = tf.cast(tf.get_variable("biases", [filters], initializer=biases), x.dtype)
-    with tf.get_default_graph().gradient_override_map({"Conv2D": "OneByOne"}):
+    with tf.get_default_graph().gradient_override_map({"Conv2D": "Conv2DGradientsInTurn"}):
         x = tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
     return _activation(tf.nn.bias_add(x, bias, name="convolution"))
 
 
-@tf.RegisterGradient("OneByOne")
 def _conv2d_gradients(convolution, dy):
     """The two gradients of a convolution, one after the other.
 
-    Each keeps all cores busy. TensorFlow would start both at once, and then they take longer,
-    in each other's way in the cache.
+    Each is split over all cores. TensorFlow would start both at once, and then they take longer.
+    This is no `tf.custom_gradient`, which would put an operation between the convolution and
+    the biases, and they are computed as one.
     """
     x, kernel = convolution.inputs
-    of_kernel = tf.nn.conv2d_backprop_filter(x, tf.shape(kernel), dy, [1, 1, 1, 1], "SAME")
+    shape, strides = tf.shape(x), [1, 1, 1, 1]
+    of_kernel = tf.nn.conv2d_backprop_filter(x, tf.shape(kernel), dy, strides, "SAME")
     with tf.control_dependencies([of_kernel]):
-        return tf.nn.conv2d_backprop_input(tf.shape(x), kernel, dy, [1, 1, 1, 1],
-                                           "SAME"), of_kernel
+        return tf.nn.conv2d_backprop_input(shape, kernel, dy, strides, "SAME"), of_kernel
+
+
+with contextlib.suppress(KeyError):  # it is registered already where this module is reloaded
+    tf.RegisterGradient("Conv2DGradientsInTurn")(_conv2d_gradients)
 
 
 def dense(x, units, weights, biases, l2=True):
@@ -177,7 +182,12 @@ def batch_norm(x, is_training, decay, epsilon=0.001):
 
 
 def max_pool(x, size, stride):
-    """The largest value of every size x size window, `stride` pixels apart, padded as needed."""
+    """The largest value of every size x size window, `stride` pixels apart, padded as needed.
+
+    The tutorials have it after a layer's ReLU, the networks here before: neither ReLU nor leaky
+    ReLU ever falls, so what it makes of the largest is the largest that it makes, and there is a
+    quarter to do.
+    """
     return _activation(tf.nn.max_pool2d(x, size, stride, "SAME", name="max_pool"))
 
 

@@ -9,8 +9,7 @@ normalization after the first pooling and before the second.
     dense   1024, ReLU                        [batch, 1024]
     logits  num_classes                       [batch, 10]
 
-The book has conv1's ReLU before its pooling. ReLU never falls, so the largest of its outputs is
-its output for the largest: the result is the same, at a quarter of the work.
+The book has conv1's ReLU before its pooling, which gives the same, see `layers.max_pool`.
 
 With `conv_layers` above two, further 5x5x64 convolutions with ReLU and LRN follow the second
 pooling; `dropout` drops from the dense layer. Both are tips of the chapter, off by default.

@@ -108,6 +108,17 @@ def test_conv2d_and_its_gradients_against_numpy(size):
         np.testing.assert_allclose(value, right, rtol=1e-4, atol=1e-4)
 
 
+def test_the_gradients_of_a_convolution_are_computed_in_turn():
+    with tf.Graph().as_default() as graph:
+        build()
+        kinds = ("Conv2DBackpropFilter", "Conv2DBackpropInput")
+        of_weights, of_images = ([op for op in graph.get_operations() if op.type == kind]
+                                 for kind in kinds)
+        (turn,) = [op for op in of_images if "conv2/" in op.name]
+        assert [op.name for op in turn.control_inputs] == [
+            op.name for op in of_weights if "conv2/" in op.name]
+
+
 def test_conv2d_refuses_what_is_no_image_batch():
     with tf.Graph().as_default(), pytest.raises(ValueError, match="conv2d takes"):
         layers.conv2d(tf.zeros([1, 2]), 4, 5, None, None)
@@ -123,6 +134,21 @@ def test_dense_and_max_pool_against_numpy():
         dense, pooled = run([y, layers.max_pool(tf.constant(x), 2, 2)])
     np.testing.assert_allclose(dense, x.reshape(3, 32) @ weights + biases, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(pooled, x.reshape(3, 2, 2, 2, 2, 2).max(axis=(2, 4)))
+
+
+@pytest.mark.parametrize("activation", [layers.relu, layers.leaky_relu])
+@pytest.mark.parametrize("size", [2, 3])
+def test_pooling_before_an_activation_is_as_good_as_after(activation, size):
+    rng = np.random.default_rng(3)
+    with tf.Graph().as_default():
+        x = tf.constant(rng.normal(size=(4, 7, 8, 3)), tf.float32)
+        before = activation(layers.max_pool(x, size, 2))
+        after = layers.max_pool(activation(x), size, 2)
+        dy = tf.constant(rng.normal(size=before.shape), tf.float32)
+        before, after, *slopes = run(
+            [before, after, *(tf.gradients(y, x, dy)[0] for y in (before, after))])
+    np.testing.assert_array_equal(before, after)
+    np.testing.assert_array_equal(*slopes)
 
 
 def batch(count=8, seed=3):

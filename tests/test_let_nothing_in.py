@@ -21,7 +21,7 @@ import cifar_tools
 import cnn_graph
 import console
 import recipes
-from training import foreign, restore
+from training import foreign, restore, run_folder
 
 RECIPE = dataclasses.replace(recipes.RECIPES["hinge"], epochs=1, moving_average=0.9,
                              summary_every=0)
@@ -97,7 +97,7 @@ def run(tiny_cifar, tmp_path_factory):
     return train(RECIPE, cifar_tools.load(tiny_cifar), tmp_path_factory.mktemp("run"))
 
 
-@pytest.mark.parametrize("via", restore.VIAS)
+@pytest.mark.parametrize("via", run_folder.VIAS)
 def test_a_run_of_ours_is_restored(run, via):
     with restore.restored(run, via=via, device="cpu") as (session, _):
         assert session.run("global_step:0") == 2

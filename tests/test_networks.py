@@ -17,7 +17,7 @@ import datasets
 import networks
 import recipes
 from networks import layers
-from training import loop, restore
+from training import loop, restore, run_folder
 
 # recipe: (shape of an image of its data set, numbers trained, by hand)
 SIZES = {
@@ -97,7 +97,7 @@ def test_the_whole_way(name, small_shapes, tmp_path):
 
     prepare = whole.prepare(recipe)
     expected = whole.read_result()
-    for via in restore.VIAS:
+    for via in run_folder.VIAS:
         with restore.restored(whole, via=via, device="cpu") as (session, _):
             result = loop.evaluate(session, small_shapes.test, prepare)
             assert result.correct == expected["test_correct"]

@@ -13,7 +13,7 @@ from helpers import train, variables
 import cifar_tools
 import console
 import recipes
-from training import loop, restore
+from training import loop, restore, run_folder
 from training.run_folder import RunFolder
 
 RECIPE = dataclasses.replace(recipes.RECIPES["lrn_cnn"], epochs=3, batch_size=32, seed=4)
@@ -162,7 +162,7 @@ def test_max_to_keep_holds_over_a_resume(dataset, tmp_path):
     assert len(folder.saved("best")) == 1
 
 
-@pytest.mark.parametrize("via", restore.VIAS)
+@pytest.mark.parametrize("via", run_folder.VIAS)
 def test_restored_gives_the_same_figures(via, whole_run, dataset):
     expected = whole_run.read_result()
     with restore.restored(whole_run, via=via, device="cpu") as (session, _):
@@ -314,7 +314,8 @@ def test_a_run_that_diverges_stops_and_is_not_saved(batch_size, what, dataset, t
 
 @pytest.mark.parametrize("name, options", [
     ("two_layer_fc", {"moving_average": 0.9, "summary_every": 5, "checkpoint_every": 4}),
-    ("batchnorm_cnn", {"preparation": "gray24", "held_out": 0.5})])
+    ("batchnorm_cnn", {"preparation": "gray24", "held_out": 0.5}),
+    ("lrn_cnn", {"augment": (), "held_out": 0.5})])
 def test_several_steps_in_one_run_end_where_single_ones_do(name, options, dataset, tmp_path):
     """With dropout, L2, batch norm, averages, and a smaller last batch in play."""
     recipe = dataclasses.replace(recipes.RECIPES[name], dataset="cifar10", batch_size=32, steps=0,

@@ -4,10 +4,10 @@
     saved_model  read a saved_model.pb and check it
 
 A graph can read and write files, open connections and call Python. Ours do nothing of the
-kind, so only the operations that ours are made of are let in, wherever they stand: in the graph
-or in its functions (bodies of loops and branches). Four of them touch files, those of a saver.
-They must stay in the saver's own scopes, which nothing outside depends on, and restoring reads
-from the file name that is fed and writes nowhere.
+kind, so only operations that compute are let in, those of ours among them, wherever they stand:
+in the graph or in its functions (bodies of loops and branches). Four of them touch files, those
+of a saver. They must stay in the saver's own scopes, which nothing outside depends on, and
+restoring reads from the file name that is fed and writes nowhere.
 
 What is refused is refused before TensorFlow sees it. What is let in can still compute for ever
 or ask for all memory.

@@ -15,8 +15,6 @@ import console
 from training import foreign
 from training.loop import explained, restore_variables, session_config, what_happened
 
-VIAS = ("saver", "meta_graph", "saved_model")
-
 
 def choose(folder, checkpoint=None):
     """The path of a checkpoint, as `tf.train.Saver.restore` takes it.

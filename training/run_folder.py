@@ -35,6 +35,7 @@ except ImportError:  # Windows: no locks between processes
 
 METRICS = ["epoch", "step", "learning_rate", "training_loss", "training_accuracy",
            "held_out_loss", "held_out_accuracy", "test_accuracy"]
+VIAS = ("saver", "meta_graph", "saved_model")  # ways to restore a run, see training/restore.py
 WEIGHTS = (".index", ".data-00000-of-00001")  # a checkpoint's variables; its graph is .meta
 RESULT = {"trained_steps": int, "early_stopping": int, "checkpoint": str, "checkpoint_step": int,
           "test_accuracy": float, "test_correct": int, "test_images": int}
