@@ -77,6 +77,20 @@ def test_a_checkpoint_that_lost_files_is_named(left, folder, capsys):
     assert "model.ckpt-18.index: the checkpoint's other files are gone" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("backwards", [False, True])  # a folder has its files in any order
+def test_an_old_checkpoint_that_was_being_removed_goes_in_silence(
+        backwards, folder, capsys, monkeypatch):
+    before = content(folder)
+    for suffix in (".index", ".data-00000-of-00001"):
+        (folder.checkpoints / f"best-6{suffix}").touch()
+    glob = pathlib.Path.glob
+    monkeypatch.setattr(pathlib.Path, "glob", lambda path, pattern: sorted(
+        glob(path, pattern), reverse=backwards))
+    with folder.locked():
+        assert content(folder) == before
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("name", [
     "notes.txt", ".notes.txt.part", "pictures/.conv1.png.part", "checkpoints/my-18.index",
     "checkpoints/model.ckpt-final.index", "checkpoints/model.ckpt-12-copy", "events/notes"])

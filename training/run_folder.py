@@ -96,6 +96,7 @@ class RunFolder:
             remove(item)
         for kind in ("model.ckpt", "best"):
             steps = [step for step, _ in self.saved(kind)]
+            latest = max(steps, default=-1)
             for item in list(self.checkpoints.glob(f"{kind}-*")):
                 name = re.fullmatch(rf"({re.escape(kind)}-(\d+))(\..+)", item.name)
                 if not name:
@@ -105,14 +106,12 @@ class RunFolder:
                 else:
                     # Weights that lost their graph are kept unless later ones are whole: a run
                     # that removes an old checkpoint begins with the graph.
-                    whole = int(name[2]) > max(steps, default=-1) and all(
+                    whole = int(name[2]) > latest and all(
                         (self.checkpoints / (name[1] + suffix)).exists() for suffix in WEIGHTS)
-                if name[3] == ".index" and int(name[2]) not in steps:
-                    # It is written last, and of an old one removed before the data.
-                    data = self.checkpoints / (name[1] + WEIGHTS[1])
-                    if int(name[2]) > max(steps, default=-1) or not data.exists():
-                        print(f"{item}: the checkpoint's other files are gone; not used",
-                              file=sys.stderr)
+                # It is written last. One that is older than the latest was being removed.
+                if name[3] == ".index" and int(name[2]) > latest:
+                    print(f"{item}: the checkpoint's other files are gone; not used",
+                          file=sys.stderr)
                 if not whole:
                     remove(item)
 
