@@ -1,0 +1,39 @@
+"""What `cnn_train.py --profile` traced, summed up: the operations that take the most time.
+
+    python benchmarks/trace.py R/profile [--top 20]
+
+Times are per traced call of session.run, means over the traces. Operations that run at the same
+time share the cores, so all of them together may take longer than the call.
+"""
+
+import argparse
+import collections
+import json
+import pathlib
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", metavar="R/profile", type=pathlib.Path)
+    parser.add_argument("--top", type=int, default=20, help="operations to show (default: 20)")
+    options = parser.parse_args()
+    traces = [json.loads(file.read_text())["traceEvents"]
+              for file in sorted(options.folder.glob("step-*.json"))]
+    if not traces:
+        parser.error(f"{options.folder}: no step-*.json there; cnn_train.py --profile writes them")
+    spent, whole = collections.Counter(), 0.0
+    for events in traces:
+        operations = [event for event in events if event.get("cat") == "Op"]
+        start = min(event["ts"] for event in operations)
+        whole += max(event["ts"] + event["dur"] for event in operations) - start
+        for event in operations:
+            spent[event["args"]["name"], event["name"]] += event["dur"]
+    total = sum(spent.values())
+    print(f"{len(traces)} calls of {whole / len(traces) / 1000:.1f} ms, "
+          f"operations {total / len(traces) / 1000:.1f} ms")
+    for (name, kind), time in spent.most_common(options.top):
+        print(f"{time / len(traces) / 1000:8.2f} ms {100 * time / total:5.1f} %  {kind:30} {name}")
+
+
+if __name__ == "__main__":
+    main()
