@@ -15,11 +15,11 @@ whatever a library draws by default, since time does not depend on them.
 """
 
 import atexit
+import contextlib
 import dataclasses
 import functools
 import itertools
 import math
-import shutil
 import tempfile
 import time
 from typing import NamedTuple
@@ -161,12 +161,12 @@ def open_run(name, recipe, dataset, training):
         import datasets
         from training import loop
         from training.run_folder import RunFolder
-    work = tempfile.mkdtemp()
-    atexit.register(shutil.rmtree, work)
-    folder = RunFolder(work)
+    until_the_end = contextlib.ExitStack()
+    atexit.register(until_the_end.close)
+    folder = RunFolder(until_the_end.enter_context(tempfile.TemporaryDirectory()))
     folder.write_description(name, recipe, datasets.describe(dataset, recipe), {})
     folder.write_mean_image(cifar_tools.mean_image(training.images))
-    tf.Graph().as_default().__enter__()
+    until_the_end.enter_context(tf.Graph().as_default())
     model = cnn_graph.build(
         recipe, cifar_tools.prepared_shape(training.images.shape[1:], recipe.preparation),
         len(dataset.class_names), len(training.labels))
