@@ -4,7 +4,8 @@
 
 A row is a training run in DIR/NAME, made by cnn_train.py; what is finished there is not
 trained again, so this can be stopped and taken up. The tables go to DIR/tables.md: every
-system against its own claim, and what each tip of chapter 9 does to `lrn_cnn`.
+system against its own claim, and what each tip of chapter 9 does to `lrn_cnn`. Minutes are those
+of a run's last start.
 
 Accuracies are of the last epoch's weights, or, where images are held out, of those that did
 best on these; never of the best of many tests.
