@@ -41,8 +41,13 @@ class Several(NamedTuple):
     put: tf.Operation    # takes a part of the prepared training images, which are fed as images:0
     first: tf.Tensor     # int64 [], a placeholder: where that part begins
     chosen: tf.Tensor    # int64 [S, B], a placeholder: the images of each step
+    one_core: bool       # whether a step is done sooner by one core than by several
     loss: tf.Tensor      # float32 [], mean over the steps; fetching it trains
     accuracy: tf.Tensor  # float32 [], mean over the steps; fetching it trains
+
+
+# A step that multiplies fewer numbers than this is not worth sharing out among cores.
+ONE_CORE = 10 ** 7
 
 
 def build(recipe, image_shape, num_classes, training_images):
@@ -95,7 +100,8 @@ def build(recipe, image_shape, num_classes, training_images):
             logits = _logits(recipe, images, num_classes, tf.constant(True))
             loss, hits = _loss(recipe, logits, labels, num_classes), _hits(logits, labels)
             return loss, hits, _step(optimizer, averages, global_step, loss, hits, sums)[1]
-        several = _several(train, images, labels, training_images, _dtype(recipe))
+        one_core = recipe.batch_size * parameters() < ONE_CORE
+        several = _several(train, images, labels, training_images, _dtype(recipe), one_core)
     use_averages = tf.group([variable.assign(averages.average(variable))
                              for variable in tf.trainable_variables()] if averages else [],
                             name="use_averages")
@@ -145,7 +151,7 @@ def _step(optimizer, averages, global_step, loss, hits, sums):
         *_collected(tf.GraphKeys.UPDATE_OPS))
 
 
-def _several(train, images, labels, training_images, dtype):
+def _several(train, images, labels, training_images, dtype, one_core):
     """`Several` steps of `train(images, labels) -> (loss, hits, operation)`.
 
     A small network computes for less time than preparing and feeding a batch takes, and than
@@ -169,9 +175,11 @@ def _several(train, images, labels, training_images, dtype):
         return tf.gather(all_images, chosen[number]), tf.gather(all_labels, chosen[number])
 
     def body(number, images, labels, losses, shares):
-        coming = batch(tf.minimum(number + 1, steps - 1))  # while this step is computed
         with tf.variable_scope(tf.get_variable_scope(), reuse=True):
             loss, hits, step = train(images, labels)
+        # Another core takes the next images meanwhile; all cores at work would wait for it.
+        with tf.control_dependencies([] if one_core else [step]):
+            coming = batch(tf.minimum(number + 1, steps - 1))
         with tf.control_dependencies([step]):
             return (number + 1, *coming, losses + loss,
                     shares + tf.reduce_mean(tf.cast(hits, tf.float32)))
@@ -184,7 +192,7 @@ def _several(train, images, labels, training_images, dtype):
     # A body shares its collections with the graph around it, which cannot use what is in it.
     for key in graph.get_all_collection_keys():
         del graph.get_collection_ref(key)[before.get(key, 0):]
-    return Several(put, first, chosen, losses / tf.cast(steps, tf.float32),
+    return Several(put, first, chosen, one_core, losses / tf.cast(steps, tf.float32),
                    shares / tf.cast(steps, tf.float32))
 
 

@@ -22,8 +22,7 @@ RANDOM_FILTERS = {  # option: (default, lowest, highest, help)
     "filter-size": (5, 1, 24, "their height and width"),
     "seed": (0, 0, 2 ** 31 - 1, "of their weights and biases"),
 }
-LAYER_WORDS = {"convolution": "convolution and biases", "relu": "ReLU", "max_pool": "max-pool",
-               "lrn": "local response normalization"}
+LAYER_WORDS = {"relu": "ReLU", "max_pool": "max-pool", "lrn": "local response normalization"}
 
 
 # ---------------------------------------------------------------------------------------

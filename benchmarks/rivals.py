@@ -170,7 +170,7 @@ def open_run(name, recipe, dataset, training):
     model = cnn_graph.build(
         recipe, cifar_tools.prepared_shape(training.images.shape[1:], recipe.preparation),
         len(dataset.class_names), len(training.labels))
-    session = tf.Session(config=loop.session_config("cpu"))
+    session = tf.Session(config=loop.session_config("cpu", model))
     return loop._Run(recipe, folder, model, session, training, folder.prepare(recipe), [])
 
 

@@ -32,8 +32,8 @@ def inference(images, num_classes, is_training, *, dropout, batch_norm_decay):
     x = images
     for name, filters in (("conv1", 64), ("conv2", 128)):
         with tf.variable_scope(name):
-            x = layers.conv2d(x, filters, 5, weights, biases)
-            x = layers.leaky_relu(layers.max_pool(x, 2, 2))
+            x = layers.leaky_relu(
+                layers.conv2d(x, filters, 5, weights, biases, pool=(2, 2)))
     with tf.variable_scope("dense"):
         x = layers.dense(x, 1024, weights, biases)
         x = layers.leaky_relu(layers.batch_norm(x, is_training, batch_norm_decay))

@@ -37,8 +37,7 @@ def inference(images, num_classes, is_training, *, dropout):
     for name, filters, size, rate in (("conv2", 64, 3, dropout / 2), ("conv3", 128, 3, 0),
                                       ("conv4", 128, 2, dropout / 2)):
         with tf.variable_scope(name):
-            x = layers.conv2d(x, filters, size, weights, biases)
-            x = layers.relu(layers.max_pool(x, 2, 2))
+            x = layers.relu(layers.conv2d(x, filters, size, weights, biases, pool=(2, 2)))
             x = layers.dropout(x, rate, is_training)
     with tf.variable_scope("dense"):
         x = layers.relu(layers.dense(x, 1500, weights, biases))

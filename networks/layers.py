@@ -4,9 +4,9 @@ Every layer creates its variables under the current `tf.variable_scope` and puts
 computes into the graph collection ACTIVATIONS, where summaries and pictures find it.
 
 A layer computes in the dtype of its input, float32 or bfloat16, and gives that. Variables are
-float32 always, and so is what a normalization divides by, but for its gradient: bfloat16 has
-eight bits, which is enough for a product's factors and too little for small differences. It
-rounds what dropout multiplies by as well (4/3 is 1.336 then).
+float32 always, and so is the power of a normalization's sum, until it is a factor: bfloat16 has
+eight bits, which is enough for factors and too little for small differences. It rounds what
+dropout multiplies by as well (4/3 is 1.336 then).
 """
 
 import contextlib
@@ -31,18 +31,23 @@ def _weights(shape, initializer, l2):
     return weights
 
 
-def conv2d(x, filters, size, weights, biases, l2=True):
-    """Convolution with stride 1 and zero padding to the same size, plus biases.
+def conv2d(x, filters, size, weights, biases, pool=None, l2=True):
+    """Convolution with stride 1 and zero padding to the same size, max-pooling, plus biases.
+
+    The tutorials pool after biases and ReLU. Both never fall where their input rises, and nor does
+    leaky ReLU, so what they make of a window's largest number is the largest that they make, and
+    there is a quarter to do.
 
     Args:
       x: float32 [batch, height, width, channels].
       filters: number of output channels.
       size: height and width of a filter.
       weights, biases: initializers.
+      pool: (size, stride) of `max_pool`, None for no pooling.
       l2: whether L2 regularization, where a recipe asks for it, counts the weights.
 
     Returns:
-      float32 [batch, height, width, filters].
+      float32 [batch, height, width, filters], without pooling.
 
     Raises:
       ValueError: `x` is not an image batch.
@@ -52,8 +57,10 @@ def conv2d(x, filters, size, weights, biases, l2=True):
     kernel = tf.cast(_weights([size, size, int(x.shape[3]), filters], weights, l2), x.dtype)
     bias = tf.cast(tf.get_variable("biases", [filters], initializer=biases), x.dtype)
     with tf.get_default_graph().gradient_override_map({"Conv2D": "Conv2DGradientsInTurn"}):
-        x = tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
-    return _activation(tf.nn.bias_add(x, bias, name="convolution"))
+        x = _activation(tf.nn.conv2d(x, kernel, 1, "SAME", name="convolution"))
+    if pool:
+        x = max_pool(x, *pool)
+    return tf.nn.bias_add(x, bias)
 
 
 def _conv2d_gradients(convolution, dy):
@@ -88,8 +95,11 @@ def dense(x, units, weights, biases, l2=True):
     """
     inputs = int(np.prod(x.shape[1:]))
     kernel = tf.cast(_weights([inputs, units], weights, l2), x.dtype)
-    bias = tf.cast(tf.get_variable("biases", [units], initializer=biases), x.dtype)
-    return _activation(tf.nn.bias_add(tf.reshape(x, [-1, inputs]) @ kernel, bias, name="dense"))
+    bias = tf.get_variable("biases", [units], initializer=biases)
+    # The sum is in float32, so that TensorFlow does not make one operation of product, biases and
+    # ReLU: in bfloat16 that one takes twice as long as the product.
+    product = tf.cast(tf.reshape(x, [-1, inputs]) @ kernel, tf.float32)
+    return tf.cast(_activation(tf.nn.bias_add(product, bias, name="dense")), x.dtype)
 
 
 def relu(x):
@@ -182,12 +192,7 @@ def batch_norm(x, is_training, decay, epsilon=0.001):
 
 
 def max_pool(x, size, stride):
-    """The largest value of every size x size window, `stride` pixels apart, padded as needed.
-
-    The tutorials have it after a layer's ReLU, the networks here before: neither ReLU nor leaky
-    ReLU ever falls, so what it makes of the largest is the largest that it makes, and there is a
-    quarter to do.
-    """
+    """The largest value of every size x size window, `stride` pixels apart, padded as needed."""
     return _activation(tf.nn.max_pool2d(x, size, stride, "SAME", name="max_pool"))
 
 
@@ -216,17 +221,16 @@ def lrn(x, depth_radius, bias, alpha, beta):
     offset = np.subtract.outer(np.arange(channels), np.arange(channels))
     band = (abs(offset) <= depth_radius).astype(np.float32)
 
-    def near_sum(y, factor=1.0):
+    def near_sum(y, factor):
         product = tf.reshape(y, [-1, channels]) @ tf.constant(factor * band, y.dtype)
         return tf.reshape(product, tf.shape(y))
 
     @tf.custom_gradient
     def normalize(x):
-        base = bias + alpha * tf.cast(near_sum(x * x), tf.float32)
-        scale = _power(base, -beta)
-        y = tf.cast(tf.cast(x, tf.float32) * scale, x.dtype)
-        # The gradient's factors may be rounded, y's may not: it would stay x where alpha is small.
-        base, scale = tf.cast(base, x.dtype), tf.cast(scale, x.dtype)
+        base = bias + tf.cast(near_sum(x * x, alpha), tf.float32)
+        scale = tf.cast(_power(base, -beta), x.dtype)
+        y = x * scale
+        base = tf.cast(base, x.dtype)
 
         def gradient(dy):
             # d y_i / d x_j = scale_i [i = j] - 2 alpha beta x_j x_i base_i^(-beta - 1) [i near j],

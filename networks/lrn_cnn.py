@@ -9,7 +9,7 @@ normalization after the first pooling and before the second.
     dense   1024, ReLU                        [batch, 1024]
     logits  num_classes                       [batch, 10]
 
-The book has conv1's ReLU before its pooling, which gives the same, see `layers.max_pool`.
+The book has conv1's ReLU before its pooling, which gives the same, see `layers.conv2d`.
 
 With `conv_layers` above two, further 5x5x64 convolutions with ReLU and LRN follow the second
 pooling; `dropout` drops from the dense layer. Both are tips of the chapter, off by default.
@@ -54,8 +54,7 @@ def inference(images, num_classes, is_training, *, initialization, conv_layers, 
         return layers.lrn(x, depth_radius=4, bias=1.0, alpha=0.001 / 9.0, beta=0.75)
 
     with tf.variable_scope("conv1"):
-        x = layers.conv2d(images, 64, 5, weights, biases)
-        x = lrn(layers.relu(layers.max_pool(x, 2, 2)))
+        x = lrn(layers.relu(layers.conv2d(images, 64, 5, weights, biases, pool=(2, 2))))
     with tf.variable_scope("conv2"):
         x = layers.relu(layers.conv2d(x, 64, 5, weights, biases))
         x = layers.max_pool(lrn(x), 2, 2)

@@ -35,8 +35,8 @@ def inference(images, num_classes, is_training, *, dropout):
 
     zero, tenth = tf.zeros_initializer(), tf.constant_initializer(0.1)
     with tf.variable_scope("conv1"):
-        x = layers.conv2d(images, 64, 5, normal(0.05), zero, l2=False)
-        x = lrn(layers.relu(layers.max_pool(x, 3, 2)))
+        x = layers.conv2d(images, 64, 5, normal(0.05), zero, pool=(3, 2), l2=False)
+        x = lrn(layers.relu(x))
     with tf.variable_scope("conv2"):
         x = layers.relu(layers.conv2d(x, 64, 5, normal(0.05), tenth, l2=False))
         x = layers.max_pool(lrn(x), 3, 2)

@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 from helpers import train, variables
 
 import cifar_tools
+import cnn_graph
 import console
 import recipes
 from training import loop, restore, run_folder
@@ -211,6 +212,15 @@ def test_gpu_is_refused_where_there_is_none(monkeypatch):
     assert loop.session_config("auto").gpu_options.allow_growth
 
 
+@pytest.mark.parametrize("name, threads", [("softmax", 1), ("two_layer_fc", 0), ("lrn_cnn", 0)])
+def test_steps_that_are_too_small_to_share_out_get_one_core(name, threads):
+    recipe = recipes.RECIPES[name]
+    shape = cifar_tools.prepared_shape((32, 32, 3), recipe.preparation)
+    with tf.Graph().as_default():
+        config = loop.session_config("cpu", cnn_graph.build(recipe, shape, 10, 50_000))
+    assert config.intra_op_parallelism_threads == threads  # 0 is as many as there are cores
+
+
 @pytest.mark.parametrize("content, words", [
     ("{", "not JSON"), ("[1]", "JSON dictionary"), ("{}", "no 'name' in it"),
     ('{"name": "a", "recipe": {}, "dataset": {}}', "no 'image_shape' in it"),
@@ -313,13 +323,14 @@ def test_a_run_that_diverges_stops_and_is_not_saved(batch_size, what, dataset, t
 
 
 @pytest.mark.parametrize("name, options", [
-    ("two_layer_fc", {"moving_average": 0.9, "summary_every": 5, "checkpoint_every": 4}),
+    ("two_layer_fc", {"batch_size": 24, "moving_average": 0.9, "summary_every": 5,
+                      "checkpoint_every": 4}),  # so small that one core does it
     ("batchnorm_cnn", {"preparation": "gray24", "held_out": 0.5}),
     ("lrn_cnn", {"augment": (), "held_out": 0.5})])
 def test_several_steps_in_one_run_end_where_single_ones_do(name, options, dataset, tmp_path):
     """With dropout, L2, batch norm, averages, and a smaller last batch in play."""
-    recipe = dataclasses.replace(recipes.RECIPES[name], dataset="cifar10", batch_size=32, steps=0,
-                                 epochs=2, dropout=0.5, **options)
+    recipe = dataclasses.replace(recipes.RECIPES[name], dataset="cifar10", steps=0, epochs=2,
+                                 dropout=0.5, **{"batch_size": 32, **options})
     runs = [train(dataclasses.replace(recipe, steps_per_run=count), dataset, tmp_path / str(count))
             for count in (1, 3)]
     single, several = map(variables, runs)

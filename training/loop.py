@@ -61,7 +61,7 @@ def train(recipe, dataset, folder, device="auto", profile=False):
     with tf.Graph().as_default(), explained(), caught_signals() as signals:
         model = cnn_graph.build(recipe, image_shape, len(dataset.class_names),
                                 len(training.labels))
-        with tf.Session(config=session_config(device)) as session:
+        with tf.Session(config=session_config(device, model)) as session:
             print(f"{recipe.network}, {cnn_graph.parameters():,} parameters, on "
                   f"{device_name(session)} in {recipe.precision}")
             run = _Run(recipe, folder, model, session, training, prepare, signals, profile)
@@ -413,17 +413,20 @@ def what_happened(error):
     return told[1] if told else (text.strip() or repr(error)).splitlines()[0]
 
 
-def session_config(device):
+def session_config(device, model=None):
     """The `tf.ConfigProto` of every session.
 
     Args:
       device: 'cpu' hides the GPUs, 'gpu' insists on one, 'auto' takes what there is.
+      model: the `cnn_graph.Model` to train, if there is one.
 
     Raises:
       console.UserError: 'gpu' and TensorFlow sees none.
     """
     config = tf.ConfigProto(allow_soft_placement=True)
     config.gpu_options.allow_growth = True
+    if model and model.several and model.several.one_core:
+        config.intra_op_parallelism_threads = 1
     if device == "cpu":
         config.device_count["GPU"] = 0
     elif device == "gpu" and not tf.config.list_physical_devices("GPU"):
