@@ -391,11 +391,10 @@ def torch_loop(task, style):
             x = x.permute(0, 2, 3, 1)
             offset = torch.arange(x.shape[3])
             band = ((offset[:, None] - offset).abs() <= RADIUS).to(x.dtype)
-            base = BIAS + ALPHA * (x * x @ band).float()
-            scale = torch.rsqrt(base * torch.sqrt(base))
-            y = (x * scale).to(x.dtype)
-            context.save_for_backward(x, y, base.to(x.dtype), scale.to(x.dtype),
-                                      2 * ALPHA * BETA * band)
+            base = BIAS + (x * x @ (ALPHA * band)).float()
+            scale = torch.rsqrt(base * torch.sqrt(base)).to(x.dtype)
+            y = x * scale
+            context.save_for_backward(x, y, base.to(x.dtype), scale, 2 * ALPHA * BETA * band)
             return y.permute(0, 3, 1, 2)
 
         @staticmethod
