@@ -49,6 +49,8 @@ class Several(NamedTuple):
 # A step that multiplies fewer numbers than this is not worth sharing out among cores.
 ONE_CORE = 10 ** 7
 
+HISTOGRAM = 2 ** 16  # so many weights of a layer at most are counted for TensorBoard
+
 
 def build(recipe, image_shape, num_classes, training_images):
     """Build the graph of `recipe` in the default graph.
@@ -274,17 +276,17 @@ def _moving_averages(recipe, global_step):
 def _summaries(images, loss, accuracy, learning_rate, gradients):
     """One serialized summary of a training batch, for TensorBoard.
 
-    Histograms of activations take the first eight images only: a histogram is slow, and
-    all of a batch would tell no more.
+    Histograms of activations take the first eight images only, and those of a layer with many
+    weights one weight out of several: a histogram is slow, and all would tell no more.
     """
     merged = [tf.summary.scalar("loss", loss), tf.summary.scalar("accuracy", accuracy),
               tf.summary.scalar("learning_rate", learning_rate)]
     if images.shape[-1] in (1, 3):
         merged.append(tf.summary.image("images", images[:3], 3))
     for gradient, variable in gradients:
-        name = variable.op.name
-        merged += [tf.summary.histogram(f"variables/{name}", variable),
-                   tf.summary.histogram(f"gradients/{name}", gradient)]
+        name, every = variable.op.name, -(-variable.shape.num_elements() // HISTOGRAM)
+        merged += [tf.summary.histogram(f"{kind}/{name}", tf.reshape(numbers, [-1])[::every])
+                   for kind, numbers in (("variables", variable), ("gradients", gradient))]
     for activation in tf.get_collection(layers.ACTIVATIONS):
         name, some = activation.op.name, activation[:8]
         merged += [tf.summary.histogram(f"activations/{name}", some),

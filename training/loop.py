@@ -177,7 +177,7 @@ class _Run:
                 self.seconds = time.monotonic() - start
                 every, asked_to_stop = recipe.checkpoint_every, bool(self.signals)
                 if every and self.step % every == 0 and self.step < end or asked_to_stop:
-                    self._save(self.saver, "model.ckpt")
+                    self._save_latest()
                 if asked_to_stop:
                     self._stop_if_asked()
                 bar.update(self.step - first, f"loss {loss:.3f}  accuracy {accuracy:.2f}  "
@@ -248,7 +248,7 @@ class _Run:
 
     def end_epoch(self, held_out, test, epoch_steps, total_steps):
         """Save, evaluate and record the epoch that ends at this step."""
-        self._save(self.saver, "model.ckpt")
+        self._save_latest()
         model = self.model
         loss, accuracy, rate = self.session.run(
             [model.epoch_loss, model.epoch_accuracy, model.learning_rate])
@@ -327,8 +327,8 @@ class _Run:
             f"{self.last_loss:.4g}. The checkpoints saved before are good; try a lower "
             "--learning-rate with --overwrite")
 
-    def _save(self, saver, kind):
-        """Save a checkpoint, which counts as soon as its index is there, which comes last.
+    def _save_latest(self):
+        """Save a checkpoint of this step.
 
         Raises:
           console.Failure: the weights are no good, their loss on the last batch is not finite.
@@ -337,6 +337,10 @@ class _Run:
             loss = self.session.run(self.model.loss, self._batch(self.step - 1))
             if not np.isfinite(loss):
                 raise self._diverged(loss)
+        self._save(self.saver, "model.ckpt")
+
+    def _save(self, saver, kind):
+        """Save a checkpoint, which counts as soon as its index is there, which comes last."""
         self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
         prefix = str(self.folder.checkpoints / kind)
         saver.export_meta_graph(f"{prefix}-{self.step}.meta")
