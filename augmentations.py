@@ -36,16 +36,20 @@ def scale(images, rng):
     return along(along(images.astype(np.float32), 1), 2)
 
 
-def crop(images, rng):
+def crop(images, rng, margin=0):
     """Move each image up to CROP_SHIFT pixels each way; the edge, mirrored, comes in.
 
-    The central 24x24 of a 32x32 image so becomes a random crop of it.
+    The central 24x24 of a 32x32 image so becomes a random crop of it. Where the `margin` that is
+    cut off later is as wide as that, it is cut off here, and there is no edge to mirror.
     """
     height, width = images.shape[1:3]
-    padded = np.pad(images, ((0, 0), (CROP_SHIFT,) * 2, (CROP_SHIFT,) * 2, (0, 0)), "reflect")
+    if margin < CROP_SHIFT:
+        images = np.pad(images, ((0, 0), (CROP_SHIFT,) * 2, (CROP_SHIFT,) * 2, (0, 0)), "reflect")
+    else:
+        height, width = height - 2 * CROP_SHIFT, width - 2 * CROP_SHIFT
     rows, columns = rng.integers(0, 2 * CROP_SHIFT + 1, (2, len(images)))
     return np.stack([image[row:row + height, column:column + width]
-                     for image, row, column in zip(padded, rows, columns)])
+                     for image, row, column in zip(images, rows, columns)])
 
 
 def flip(images, rng):
@@ -101,16 +105,18 @@ AUGMENTATIONS = {change.__name__: change
                  for change in (scale, crop, flip, hue, contrast, brightness, noise)}
 
 
-def augment(images, names, rng):
+def augment(images, names, rng, margin=0):
     """Make the changes called `names`.
 
     Args:
       images: uint8 [N, height, width, channels].
       names: of AUGMENTATIONS.
       rng: a `numpy.random.Generator`.
+      margin: how many pixels at each edge the preparation that follows will cut off.
 
     Returns:
-      A new array of the same shape, uint8 or float32; `images` itself without a name.
+      A new array, uint8 or float32, of the same shape or with some of the margin cut off already;
+      `images` itself without a name.
 
     Raises:
       ValueError: an unknown name, or 'hue' of images without colours.
@@ -120,5 +126,5 @@ def augment(images, names, rng):
                          f"expected of {', '.join(AUGMENTATIONS)}")
     for name, change in AUGMENTATIONS.items():
         if name in names:
-            images = change(images, rng)
+            images = change(images, rng, margin) if change is crop else change(images, rng)
     return images

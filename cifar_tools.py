@@ -590,7 +590,7 @@ def batch_indices(size, step, *, batch_size, order, seed):
     return np.arange(start, end) if order == "in_order" else _shuffled(size, seed, epoch)[start:end]
 
 
-def training_batch(split, step, *, batch_size, order, augment, prepare, seed):
+def training_batch(split, step, *, batch_size, order, augment, prepare, seed, margin=0):
     """Batch number `step` of a training run, a function of its arguments alone.
 
     An epoch is one pass over the split in ceil(N / batch_size) batches, the last one
@@ -606,6 +606,7 @@ def training_batch(split, step, *, batch_size, order, augment, prepare, seed):
       augment: names of `augmentations.AUGMENTATIONS`.
       prepare: function of images -> float32 pixels, `prepare` with its arguments bound.
       seed: of the order and the augmentations, not negative.
+      margin: how many pixels at each edge of an image `prepare` cuts off.
 
     Returns:
       images float32 [B, height, width, channels], labels int64 [B].
@@ -613,7 +614,8 @@ def training_batch(split, step, *, batch_size, order, augment, prepare, seed):
     chosen = batch_indices(len(split.labels), step, batch_size=batch_size, order=order, seed=seed)
     images = split.images[chosen]
     if augment:
-        images = augmentations.augment(images, augment, np.random.default_rng((seed, step, 1)))
+        images = augmentations.augment(images, augment, np.random.default_rng((seed, step, 1)),
+                                       margin)
     return prepare(images), split.labels[chosen]
 
 

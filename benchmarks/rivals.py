@@ -308,8 +308,10 @@ def _native(tf, x, layers):
 def _distorted(task):
     """Batches of a recipe with augmentation, made by our own NumPy code."""
     rng = np.random.default_rng(0)
+    _, shape, prepared = setting(task.name)
+    margin = (shape[0] - prepared[0]) // 2
     for images, labels in _permuted(*task.dataset.train, task.recipe.batch_size):
-        yield task.prepare(augmentations.augment(images, task.recipe.augment, rng)), labels
+        yield task.prepare(augmentations.augment(images, task.recipe.augment, rng, margin)), labels
 
 
 def keras_fit(task, precision):

@@ -682,6 +682,19 @@ def test_a_training_batch_depends_on_seed_and_step_alone(numbered):
     assert (unshuffled[0] != unshuffled[1]).any(), "the augmentations differ too"
 
 
+@pytest.mark.parametrize("margin", [2, 4])
+def test_what_the_preparation_cuts_off_may_be_cut_off_before(numbered, margin):
+    cut_off = []
+
+    def prepare(images):
+        cut_off.append(32 - images.shape[1])
+        return GRAY24(images)
+
+    early, late = (make_batch(numbered, 0, prepare=prepare, margin=m)[0] for m in (margin, 0))
+    np.testing.assert_array_equal(early, late)
+    assert cut_off == [8 if margin == 4 else 0, 0]  # a crop moves by 4, so 2 are not enough
+
+
 @pytest.mark.parametrize("order", ["shuffled", "in_order"])
 def test_an_epoch_takes_every_image_once(numbered, order):
     epochs = []

@@ -188,7 +188,8 @@ class _Run:
         recipe, model = self.recipe, self.model
         images, labels = cifar_tools.training_batch(
             self.training, step, batch_size=recipe.batch_size, order=recipe.order,
-            augment=recipe.augment, prepare=self.prepare, seed=recipe.seed)
+            augment=recipe.augment, prepare=self.prepare, seed=recipe.seed,
+            margin=(self.training.images.shape[1] - model.images.shape[1]) // 2)
         return {model.images: images, model.labels: labels, model.is_training: True}
 
     def _coming(self, step, end):
