@@ -3,7 +3,7 @@
     python benchmarks/epoch.py --data-dir D [--recipe lrn_cnn] [--rounds 5]
 
 A round is one epoch of the loop as it is (batches, feeding, progress, summaries, checkpoints,
-held-out images, records). Each tenth of its training is followed by as many bare `session.run` of
+held-out images, records). Each fifth of its training is followed by as many bare `session.run` of
 the training step on one batch that never changes, because the machine's speed drifts from second
 to second by more than what is measured. A summary of a training batch for TensorBoard is timed by
 itself. The start is that of the process, up to the end of its first step.
@@ -54,8 +54,8 @@ def main():
           f"{time.perf_counter() - started:.1f} s")
     run.train_until(steps, steps)
     run.end_epoch(held_out, dataset.test, steps, steps * 99)
-    count, feed = run._coming(0, steps)
-    parts = 1 if run.model.several else 10
+    count, feed = run._coming(0, steps)[0]
+    parts = 1 if run.model.several else 5
     epochs, between, at_end, bare_steps, summaries = [], [], [], [], []
     for _ in range(options.rounds):
         before, training_time, bare_time = run.step, 0.0, 0.0

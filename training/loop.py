@@ -29,6 +29,8 @@ from training import export, records, run_folder
 # Which calls of session.run --profile traces; the first ones are slower, they allocate memory.
 PROFILED_RUNS = range(5, 8)
 
+AHEAD = 8  # batches that are prepared in one go
+
 
 def train(recipe, dataset, folder, device="auto", profile=False):
     """Train `recipe` on `dataset` in `folder` until it is done, going on where a run stopped.
@@ -160,11 +162,14 @@ class _Run:
         start = time.monotonic() - self.seconds
         with (concurrent.futures.ThreadPoolExecutor(1, initializer=step_back) as thread,
               console.progress(epoch_steps, f"epoch {first // epoch_steps + 1}") as bar):
-            coming = thread.submit(self._coming, self.step, end)
+            coming, runs = thread.submit(self._coming, self.step, end), []
             while self.step < end:
-                count, feed = coming.result()
-                if self.step + count < end:
-                    coming = thread.submit(self._coming, self.step + count, end)
+                if not runs:
+                    runs = coming.result()
+                    after = self.step + sum(count for count, _ in runs)
+                    if after < end:
+                        coming = thread.submit(self._coming, after, end)
+                count, feed = runs.pop(0)
                 if recipe.summary_every and self.step % recipe.summary_every == 0:
                     self.log.add_summary(self.session.run(
                         self.model.summaries, self._batch(self.step)), self.step + 1)
@@ -193,11 +198,23 @@ class _Run:
         return {model.images: images, model.labels: labels, model.is_training: True}
 
     def _coming(self, step, end):
-        """(number of steps, `feed_dict`) of the session.run that trains from `step` on."""
-        recipe, count = self.recipe, self._steps_of_run(step, end)
+        """[(number of steps, `feed_dict`)] of the session.runs that train AHEAD steps from `step`.
+
+        Several batches in a row take half the time of one here and there: between them, a
+        training step has filled the processor's caches with other things.
+        """
+        runs, last = [], min(step + AHEAD, end)
+        while step < last:
+            count = self._steps_of_run(step, end)
+            runs.append((count, self._feed(step, count)))
+            step += count
+        return runs
+
+    def _feed(self, step, count):
+        recipe = self.recipe
         if not self.model.several:
-            return count, self._batch(step)
-        return count, {self.model.several.chosen: np.stack([cifar_tools.batch_indices(
+            return self._batch(step)
+        return {self.model.several.chosen: np.stack([cifar_tools.batch_indices(
             len(self.training.labels), step + number, batch_size=recipe.batch_size,
             order=recipe.order, seed=recipe.seed) for number in range(count)])}
 
