@@ -394,16 +394,16 @@ def torch_loop(task, style):
             offset = torch.arange(x.shape[3])
             band = ((offset[:, None] - offset).abs() <= RADIUS).to(x.dtype)
             base = BIAS + (x * x @ (ALPHA * band)).float()
-            scale = torch.rsqrt(base * torch.sqrt(base)).to(x.dtype)
-            y = x * scale
-            context.save_for_backward(x, y, base.to(x.dtype), scale, 2 * ALPHA * BETA * band)
-            return y.permute(0, 3, 1, 2)
+            power = torch.rsqrt(base * torch.sqrt(base))
+            scale, slope = power.to(x.dtype), (power / base).to(x.dtype)
+            context.save_for_backward(x, scale, slope, 2 * ALPHA * BETA * band)
+            return (x * scale).permute(0, 3, 1, 2)
 
         @staticmethod
         def backward(context, dy):
-            x, y, base, scale, band = context.saved_tensors
+            x, scale, slope, band = context.saved_tensors
             dy = dy.permute(0, 2, 3, 1)
-            return (dy * scale - x * ((dy * y / base) @ band)).permute(0, 3, 1, 2)
+            return (dy * scale - x * ((dy * x * slope) @ band)).permute(0, 3, 1, 2)
 
     class LRN(nn.Module):
         def forward(self, x):

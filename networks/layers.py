@@ -228,16 +228,15 @@ def lrn(x, depth_radius, bias, alpha, beta):
     @tf.custom_gradient
     def normalize(x):
         base = bias + tf.cast(near_sum(x * x, alpha), tf.float32)
-        scale = tf.cast(_power(base, -beta), x.dtype)
-        y = x * scale
-        base = tf.cast(base, x.dtype)
+        power = _power(base, -beta)
+        scale, slope = tf.cast(power, x.dtype), tf.cast(power / base, x.dtype)
 
         def gradient(dy):
             # d y_i / d x_j = scale_i [i = j] - 2 alpha beta x_j x_i base_i^(-beta - 1) [i near j],
-            # and x_i base_i^(-beta - 1) is y_i / base_i. The band is symmetric.
-            return dy * scale - x * near_sum(dy * y / base, 2 * alpha * beta)
+            # and base_i^(-beta - 1) is slope_i. The band is symmetric.
+            return dy * scale - x * near_sum(dy * x * slope, 2 * alpha * beta)
 
-        return y, gradient
+        return x * scale, gradient
 
     with tf.name_scope("lrn"):
         return _activation(tf.identity(normalize(x), name="lrn"))
