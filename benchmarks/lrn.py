@@ -3,7 +3,7 @@
     python benchmarks/lrn.py [--rounds 7]
 
 Images of `lrn_cnn`'s second layer. The gradient of one normalization is fed to the next, twenty
-in one `session.run`; both take turns, and the ratio is taken within a round.
+in one `session.run`; they take turns, and ratios are taken within a round.
 """
 
 import argparse
@@ -26,6 +26,7 @@ def main():
     options = parser.parse_args()
     with console.quiet_tensorflow() as tf:
         from networks import layers
+        from training import loop
     settings = rivals.RADIUS, rivals.BIAS, rivals.ALPHA, rivals.BETA
 
     def chain(lrn, dtype, session):
@@ -43,7 +44,7 @@ def main():
         calls, spent = {}, {name: [] for name in ways}
         for name, (lrn, dtype) in ways.items():
             with tf.Graph().as_default(), tf.device(device.name):
-                calls[name] = chain(lrn, dtype, tf.Session())
+                calls[name] = chain(lrn, dtype, tf.Session(config=loop.session_config("auto")))
                 calls[name]()
         for number in range(options.rounds):
             names = list(ways)[number % len(ways):] + list(ways)[:number % len(ways)]

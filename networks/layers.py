@@ -4,9 +4,9 @@ Every layer creates its variables under the current `tf.variable_scope` and puts
 computes into the graph collection ACTIVATIONS, where summaries and pictures find it.
 
 A layer computes in the dtype of its input, float32 or bfloat16, and gives that. Variables are
-float32 always, and so is the power of a normalization's sum, until it is a factor: bfloat16 has
-eight bits, which is enough for factors and too little for small differences. It rounds what
-dropout multiplies by as well (4/3 is 1.336 then).
+float32 always, and a normalization takes its power in float32 before it is rounded to a factor:
+bfloat16 has eight bits, which is enough for factors and too little for small differences. It rounds
+what dropout multiplies by as well (4/3 is 1.336 then).
 """
 
 import contextlib
@@ -34,9 +34,9 @@ def _weights(shape, initializer, l2):
 def conv2d(x, filters, size, weights, biases, pool=None, l2=True):
     """Convolution with stride 1 and zero padding to the same size, max-pooling, plus biases.
 
-    The tutorials pool after biases and ReLU. Both never fall where their input rises, and nor does
-    leaky ReLU, so what they make of a window's largest number is the largest that they make, and
-    there is a quarter to do.
+    The tutorials pool after biases and ReLU. Neither falls where its input rises, nor does leaky
+    ReLU, so what they make of a window's largest number is the largest that they make, and there
+    is a quarter to do.
 
     Args:
       x: float32 [batch, height, width, channels].
@@ -97,7 +97,7 @@ def dense(x, units, weights, biases, l2=True):
     kernel = tf.cast(_weights([inputs, units], weights, l2), x.dtype)
     bias = tf.get_variable("biases", [units], initializer=biases)
     # The sum is in float32, so that TensorFlow does not make one operation of product, biases and
-    # ReLU: in bfloat16 that one takes twice as long as the product.
+    # ReLU: in bfloat16 that one takes up to twice as long as the product.
     product = tf.cast(tf.reshape(x, [-1, inputs]) @ kernel, tf.float32)
     return tf.cast(_activation(tf.nn.bias_add(product, bias, name="dense")), x.dtype)
 

@@ -211,6 +211,7 @@ class _Run:
         return runs
 
     def _feed(self, step, count):
+        """The `feed_dict` of a session.run that trains `count` steps from `step` on."""
         recipe = self.recipe
         if not self.model.several:
             return self._batch(step)
