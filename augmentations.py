@@ -8,6 +8,7 @@ that follows does not mind.
 """
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 CROP_SHIFT = 4  # pixels an image may move each way: a 24x24 crop may lie anywhere in 32x32
 SCALE = 1.2  # at most so much larger, or smaller
@@ -48,17 +49,22 @@ def crop(images, rng, margin=0):
     else:
         height, width = height - 2 * CROP_SHIFT, width - 2 * CROP_SHIFT
     rows, columns = rng.integers(0, 2 * CROP_SHIFT + 1, (2, len(images)))
-    return np.stack([image[row:row + height, column:column + width]
-                     for image, row, column in zip(images, rows, columns)])
+    windows = sliding_window_view(_pixels(images), (height, width), (1, 2))
+    crops = windows[np.arange(len(images)), rows, columns]
+    return crops.view(images.dtype).reshape(*crops.shape, -1)
+
+
+def _pixels(images):
+    """`images` with each pixel as one item, whatever its colours: much faster to move around."""
+    images = np.ascontiguousarray(images)
+    return images.view(np.dtype((np.void, images.itemsize * images.shape[-1])))[..., 0]
 
 
 def flip(images, rng):
     """Mirror half of the images, left for right."""
     mirrored = rng.random(len(images)) < 0.5
-    # A pixel as one item, whatever its colours: five times faster than moving these one by one.
-    pixel = np.dtype((np.void, images.itemsize * images.shape[-1]))
     images = np.array(images, order="C")
-    pixels = images.view(pixel)
+    pixels = _pixels(images)
     pixels[mirrored] = pixels[mirrored][:, :, ::-1]
     return images
 

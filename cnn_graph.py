@@ -49,7 +49,7 @@ class Several(NamedTuple):
 # A step that multiplies fewer numbers than this is not worth sharing out among cores.
 ONE_CORE = 10 ** 7
 
-HISTOGRAM = 2 ** 16  # so many weights of a layer at most are counted for TensorBoard
+HISTOGRAM = 2 ** 16  # so many numbers at most are counted in a histogram for TensorBoard
 
 
 def build(recipe, image_shape, num_classes, training_images):
@@ -276,21 +276,25 @@ def _moving_averages(recipe, global_step):
 def _summaries(images, loss, accuracy, learning_rate, gradients):
     """One serialized summary of a training batch, for TensorBoard.
 
-    Histograms of activations take the first eight images only, and those of a layer with many
-    weights one weight out of several: a histogram is slow, and all would tell no more.
+    Activations are those of the first eight images, and where there are many, histograms count
+    one number out of several: they are slow, and all would tell no more.
     """
+    def some(numbers, count):
+        # An odd stride, so that every channel has its turn: their number is even mostly.
+        return tf.reshape(numbers, [-1])[::-(-count // HISTOGRAM) | 1]
+
     merged = [tf.summary.scalar("loss", loss), tf.summary.scalar("accuracy", accuracy),
               tf.summary.scalar("learning_rate", learning_rate)]
     if images.shape[-1] in (1, 3):
         merged.append(tf.summary.image("images", images[:3], 3))
     for gradient, variable in gradients:
-        name, every = variable.op.name, -(-variable.shape.num_elements() // HISTOGRAM)
-        merged += [tf.summary.histogram(f"{kind}/{name}", tf.reshape(numbers, [-1])[::every])
+        name, count = variable.op.name, variable.shape.num_elements()
+        merged += [tf.summary.histogram(f"{kind}/{name}", some(numbers, count))
                    for kind, numbers in (("variables", variable), ("gradients", gradient))]
     for activation in tf.get_collection(layers.ACTIVATIONS):
-        name, some = activation.op.name, activation[:8]
-        merged += [tf.summary.histogram(f"activations/{name}", some),
-                   tf.summary.scalar(f"sparsity/{name}", tf.nn.zero_fraction(some))]
+        name, first, count = activation.op.name, activation[:8], activation[0].shape.num_elements()
+        merged += [tf.summary.histogram(f"activations/{name}", some(first, 8 * count)),
+                   tf.summary.scalar(f"sparsity/{name}", tf.nn.zero_fraction(first))]
     return tf.summary.merge(merged, name="summaries")
 
 

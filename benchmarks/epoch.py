@@ -3,10 +3,11 @@
     python benchmarks/epoch.py --data-dir D [--recipe lrn_cnn] [--rounds 5]
 
 A round is one epoch of the loop as it is (batches, feeding, progress, summaries, checkpoints,
-held-out images, records). Each fifth of its training is followed by as many bare `session.run` of
-the training step on one batch that never changes, because the machine's speed drifts from second
-to second by more than what is measured. A summary of a training batch for TensorBoard is timed by
-itself. The start is that of the process, up to the end of its first step.
+held-out images, records). The `session.run`s of the batches that were prepared in one go are
+followed by as many bare ones, on one batch that never changes and with nothing else to do, because
+the machine's speed drifts from second to second by more than what is measured; what is told is the
+median of their ratios. A summary of a training batch for TensorBoard is timed by itself. The start
+is that of the process, up to the end of its first step.
 """
 
 import argparse
@@ -49,41 +50,52 @@ def main():
     training, held_out = cifar_tools.hold_out(dataset.train, recipe.held_out)
     steps = recipe.steps_per_epoch(len(training.labels))
     run = rivals.open_run(options.recipe, recipe, dataset, training)
+    held_out = held_out._replace(images=run.prepare(held_out.images))
     run.train_until(1, steps)
     print(f"from the start to the end of the first step: "
           f"{time.perf_counter() - started:.1f} s")
     run.train_until(steps, steps)
     run.end_epoch(held_out, dataset.test, steps, steps * 99)
-    count, feed = run._coming(0, steps)[0]
-    parts = 1 if run.model.several else 5
-    epochs, between, at_end, bare_steps, summaries = [], [], [], [], []
+    (count, feed), *_ = coming = run._coming(0, steps)
+    run_steps, calls, ratios, bare_steps = run._run_steps, 0, [], []
+
+    def run_steps_then_bare(feed_of_step):
+        nonlocal calls, started
+        result = run_steps(feed_of_step)
+        calls += 1
+        if calls % len(coming) == 0:
+            spent = time.perf_counter() - started
+            bare = timed(repeat, len(coming), run_steps, feed)
+            ratios.append(spent / bare)
+            bare_steps.append(bare / len(coming) / count)
+            started = time.perf_counter()
+        return result
+
+    run._run_steps = run_steps_then_bare
+    ends, summaries = [], []
     for _ in range(options.rounds):
-        before, training_time, bare_time = run.step, 0.0, 0.0
-        for part in range(parts):
-            end = before + steps * (part + 1) // parts
-            number, calls = end - run.step, max(1, round((end - run.step) / count))
-            training_time += timed(run.train_until, end, steps)
-            bare_time += timed(repeat, calls, run._run_steps, feed) * number / (calls * count)
-        end_time = timed(run.end_epoch, held_out, dataset.test, steps, steps * 99)
-        epochs.append(training_time + end_time)
-        between.append((training_time - bare_time) / epochs[-1])
-        at_end.append(end_time / epochs[-1])
-        bare_steps.append(bare_time / steps)
+        calls, started = 0, time.perf_counter()
+        run.train_until(run.step + steps, steps)
+        ends.append(timed(run.end_epoch, held_out, dataset.test, steps, steps * 99))
         summaries.append(timed(lambda: run.log.add_summary(
             run.session.run(run.model.summaries, run._batch(0)), run.step)))
 
-    def percent(shares):
-        return (f"{100 * statistics.median(shares):.1f} % ({100 * min(shares):.1f} to "
-                f"{100 * max(shares):.1f})")
-
+    step = statistics.median(bare_steps)
+    spent = {"its steps": steps * step,
+             "preparing, feeding and telling between them":
+                 steps * step * (statistics.median(ratios) - 1),
+             f"summaries, {1000 * statistics.median(summaries):.0f} ms every "
+             f"{recipe.summary_every} steps":
+                 steps / recipe.summary_every * statistics.median(summaries),
+             "evaluating, saving and recording at its end": statistics.median(ends)}
+    epoch = sum(spent.values())
+    print(f"{options.recipe} in {recipe.precision}, an epoch of {steps} steps of "
+          f"{1000 * step:.2f} ms, {epoch:.1f} s:")
+    for name, seconds in spent.items():
+        print(f"    {100 * seconds / epoch:5.1f} %  {name}")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{options.recipe} in {recipe.precision}: an epoch takes "
-          f"{statistics.median(epochs):.1f} s; evaluating, saving and recording at its end "
-          f"{percent(at_end)} of it, preparing, feeding and telling between its steps "
-          f"{percent(between)}; medians of {options.rounds}; peak memory {memory:.0f} MB")
-    summary, step = statistics.median(summaries), statistics.median(bare_steps)
-    print(f"a summary takes {1000 * summary:.0f} ms, a step {1000 * step:.1f} ms: at one every "
-          f"{recipe.summary_every} steps {100 * summary / step / recipe.summary_every:.1f} %")
+    print(f"medians of {options.rounds} epochs, {len(ratios)} stretches of steps; "
+          f"peak memory {memory:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Runs that are stopped: the short form of campaign.py, and what a start makes of leftovers."""
 
 import errno
+import os
 import pathlib
 import subprocess
 import sys
@@ -52,7 +53,7 @@ HALF_WRITTEN = [
     ".mean_image.npy.part", ".saved_model.part/variables/variables.index",
     ".saved_model.old.part/saved_model.pb", "events/.events.out.tfevents.17.part",
     "checkpoints/checkpoint.tmp0b9", "checkpoints/best_checkpoint.tmp0b9",
-    "checkpoints/model.ckpt-18.meta", "checkpoints/model.ckpt-18.meta.tmp2ac1",
+    "checkpoints/model.ckpt-18.meta", "checkpoints/.model.ckpt-18.meta.part",
     "checkpoints/model.ckpt-18.data-00000-of-00001", "checkpoints/best-18.index.tempstate99",
     "checkpoints/model.ckpt-12.data-00000-of-00001.tempstate1",  # of one saved again
     "checkpoints/best-6.data-00000-of-00001",  # of one half removed
@@ -89,6 +90,22 @@ def test_an_old_checkpoint_that_was_being_removed_goes_in_silence(
     with folder.locked():
         assert content(folder) == before
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("links", [True, False])  # not every file system knows them
+def test_the_best_checkpoint_is_another_by_a_second_name(links, folder, monkeypatch):
+    def no_link(source, target):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_link)
+    for suffix in CHECKPOINT:
+        (folder.checkpoints / f"model.ckpt-12{suffix}").write_text(f"weights{suffix}")
+    best = folder.name_best(12)  # in the place of what was there by that name
+    assert (12, best) in folder.saved("best")
+    for suffix in CHECKPOINT:
+        assert pathlib.Path(best + suffix).read_text() == f"weights{suffix}"
+        assert pathlib.Path(best + suffix).stat().st_nlink == (2 if links else 1)
 
 
 @pytest.mark.parametrize("name", [

@@ -695,6 +695,26 @@ def test_what_the_preparation_cuts_off_may_be_cut_off_before(numbered, margin):
     assert cut_off == [8 if margin == 4 else 0, 0]  # a crop moves by 4, so 2 are not enough
 
 
+@pytest.mark.parametrize("preparation, augment, once", [
+    ("gray24", (), True), ("gray24", ("crop", "flip"), True), ("gray24", ("flip", "hue"), False),
+    ("gray24", ("brightness",), False), ("standardized24", ("crop",), False)])
+def test_what_is_prepared_once_makes_the_same_batches(numbered, preparation, augment, once):
+    images = cifar_tools.prepare_once(numbered.images, preparation, augment)
+    assert images.shape[-1] == (1 if once else 3)
+    assert once or images is numbered.images
+    for margin in (0, 4):
+        found, expected = (make_batch(
+            split, 1, augment=augment, margin=margin,
+            prepare=functools.partial(cifar_tools.prepare, preparation=preparation))[0]
+            for split in (numbered._replace(images=images), numbered))
+        np.testing.assert_array_equal(found, expected, strict=True)
+
+
+def test_one_plane_is_no_sum_of_three(numbered):
+    gray = numbered.images[..., :1]
+    assert cifar_tools.prepare_once(gray, "gray24", ()) is gray
+
+
 @pytest.mark.parametrize("order", ["shuffled", "in_order"])
 def test_an_epoch_takes_every_image_once(numbered, order):
     epochs = []

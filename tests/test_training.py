@@ -4,6 +4,8 @@ import csv
 import dataclasses
 import json
 import shutil
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -66,7 +68,7 @@ class Killed(Exception):
     """Takes the place of a kill: nothing in the loop catches it."""
 
 
-@pytest.mark.parametrize("stop_at", ["batch 9", "save 2", "evaluation 2"])
+@pytest.mark.parametrize("stop_at", ["batch 9", "save 2", "evaluation 2", "best 1"])
 def test_stopped_and_resumed_same_bits(stop_at, whole_run, dataset, tmp_path, monkeypatch):
     what, number = stop_at.split()
     calls = {"batch": 0, "save": 0, "evaluation": 0, "best": 0}
@@ -76,24 +78,44 @@ def test_stopped_and_resumed_same_bits(stop_at, whole_run, dataset, tmp_path, mo
         if kind == what and calls[kind] == int(number):
             raise Killed
 
-    def counted(function, kind_of):
+    def counted(function, kind):
         def wrapper(*arguments, **options):
-            count(kind_of(*arguments))
+            count(kind)
             return function(*arguments, **options)
         return wrapper
 
     with monkeypatch.context() as patch:
         patch.setattr(loop.cifar_tools, "training_batch",
-                      counted(cifar_tools.training_batch, lambda *_: "batch"))
-        patch.setattr(loop, "evaluate", counted(loop.evaluate, lambda *_: "evaluation"))
-        patch.setattr(loop._Run, "_save", counted(
-            loop._Run._save, lambda run, saver, kind: "best" if kind == "best" else "save"))
+                      counted(cifar_tools.training_batch, "batch"))
+        patch.setattr(loop, "evaluate", counted(loop.evaluate, "evaluation"))
+        patch.setattr(loop._Run, "_save_latest", counted(loop._Run._save_latest, "save"))
+        patch.setattr(loop._Run, "_save_best", counted(loop._Run._save_best, "best"))
         with pytest.raises(Killed):
             train(RECIPE, dataset, tmp_path)
     folder = train(RECIPE, dataset, tmp_path)
     assert variables(folder) == variables(whole_run)
     assert folder.metrics_file.read_bytes() == whole_run.metrics_file.read_bytes()
     assert folder.read_result() == whole_run.read_result()
+
+
+def test_a_stop_is_not_told_as_saved_when_it_is_not(dataset, tmp_path, monkeypatch):
+    """Evaluation and saving go on at the same time."""
+    def evaluate(session, split, prepare):
+        signal.raise_signal(signal.SIGTERM)
+        prepare(split.images)
+
+    def save(run):
+        time.sleep(0.1)
+        raise console.Failure("no space left")
+
+    monkeypatch.setattr(loop, "evaluate", evaluate)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Run, "_save_latest", save)
+        with pytest.raises(console.Failure, match="no space left"):
+            train(RECIPE, dataset, tmp_path)
+    with pytest.raises(console.Interrupted, match="stopped and saved at step 6"):
+        train(RECIPE, dataset, tmp_path)
+    assert [step for step, _ in RunFolder(tmp_path).saved()] == [6]
 
 
 def test_training_on_ends_where_a_longer_run_does(dataset, tmp_path):

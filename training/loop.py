@@ -29,7 +29,7 @@ from training import export, records, run_folder
 # Which calls of session.run --profile traces; the first ones are slower, they allocate memory.
 PROFILED_RUNS = range(5, 8)
 
-AHEAD = 8  # batches that are prepared in one go
+AHEAD = 16  # batches that are prepared in one go
 
 
 def train(recipe, dataset, folder, device="auto", profile=False):
@@ -60,6 +60,7 @@ def train(recipe, dataset, folder, device="auto", profile=False):
     if recipe.preparation == "minus_mean":
         folder.write_mean_image(cifar_tools.mean_image(training.images))
     prepare = folder.prepare(recipe)
+    held_out = held_out._replace(images=prepare(held_out.images))
     with tf.Graph().as_default(), explained(), caught_signals() as signals:
         model = cnn_graph.build(recipe, image_shape, len(dataset.class_names),
                                 len(training.labels))
@@ -99,9 +100,12 @@ class _Run:
     def __init__(self, recipe, folder, model, session, training, prepare, signals,
                  profile=False):
         self.recipe, self.folder, self.model, self.session = recipe, folder, model, session
-        self.training, self.prepare, self.signals = training, prepare, signals
+        self.training = training._replace(images=cifar_tools.prepare_once(
+            training.images, recipe.preparation, recipe.augment))
+        self.prepare, self.signals = prepare, signals
         self.saver = tf.train.Saver(max_to_keep=recipe.max_to_keep)
-        self.best_saver = tf.train.Saver(max_to_keep=1)
+        self.best_saver = tf.train.Saver(max_to_keep=0)  # all: who saves a better one removes it
+        self.graph = self.saver.export_meta_graph().SerializeToString()
         self.step, self.seconds, self.images = self._restore_latest(), 0.0, 0
         self.profile, self.runs, self.last_loss = profile, 0, np.nan
         if model.several:
@@ -125,12 +129,11 @@ class _Run:
                 print(f"{failure}; taking the checkpoint before it", file=sys.stderr)
                 continue
             good = [path for _, path in saved if path not in damaged]
-            for saver, paths, keep in (
-                    (self.saver, good, self.recipe.max_to_keep),
-                    (self.best_saver, [path for _, path in self.folder.saved("best")], 1)):
-                for path in paths[:-keep]:  # a process died before it removed them
-                    tf.train.remove_checkpoint(path)
-                saver.recover_last_checkpoints(paths[-keep:])  # what to remove some day
+            best = [path for _, path in self.folder.saved("best")]
+            keep = self.recipe.max_to_keep
+            for path in good[:-keep] + best[:-1]:  # a process died before it removed them
+                tf.train.remove_checkpoint(path)
+            self.saver.recover_last_checkpoints(good[-keep:])  # what to remove some day
             return step
         if saved or self.folder.read_metrics():
             raise console.Failure(f"{self.folder.checkpoints}: no checkpoint can be restored; "
@@ -257,31 +260,34 @@ class _Run:
             raise console.Interrupted(f"stopped and saved at step {self.step}; the same command "
                                       "goes on from there", self.signals[0])
 
-    def _evaluate(self, split):
+    def _evaluate(self, split, prepare):
         """`evaluate`, which may take longer than whoever sent a signal wants to wait."""
-        def prepare(images):
+        def prepare_or_stop(images):
             self._stop_if_asked()
-            return self.prepare(images)
+            return prepare(images)
 
-        return evaluate(self.session, split, prepare)
+        return evaluate(self.session, split, prepare_or_stop)
 
     def end_epoch(self, held_out, test, epoch_steps, total_steps):
-        """Save, evaluate and record the epoch that ends at this step."""
-        self._save_latest()
+        """Save, evaluate and record the epoch that ends at this step.
+
+        The held-out images are prepared already, once for all epochs.
+        """
         model = self.model
         loss, accuracy, rate = self.session.run(
             [model.epoch_loss, model.epoch_accuracy, model.learning_rate])
         row = {"epoch": self.step / epoch_steps, "step": self.step, "learning_rate": rate,
                "training_loss": loss, "training_accuracy": accuracy,
                "held_out_loss": None, "held_out_accuracy": None, "test_accuracy": None}
-        with self._weights_to_evaluate():
+        with self._weights_to_evaluate() as saved:
             if len(held_out.labels):
-                result = self._evaluate(held_out)
+                result = self._evaluate(held_out, np.asarray)
                 row.update(held_out_loss=result.loss, held_out_accuracy=result.accuracy)
                 if self.log.is_best(result.accuracy):
-                    self._save(self.best_saver, "best")
+                    saved.result()
+                    self._save_best()
             if self.recipe.test_every_epoch:
-                row["test_accuracy"] = self._evaluate(test).accuracy
+                row["test_accuracy"] = self._evaluate(test, self.prepare).accuracy
         self.log.add(row)
         told = [f"epoch {row['epoch']:.4g}/{total_steps / epoch_steps:.4g}", f"step {self.step}",
                 f"loss {loss:.4f}", f"training accuracy {accuracy:.4f}"]
@@ -301,7 +307,7 @@ class _Run:
         """Test and export the weights that count, and write the result down."""
         step, path = self._restore_best()
         self.session.run(self.model.use_averages)
-        result = self._evaluate(test)
+        result = self._evaluate(test, self.prepare)
         export.saved_model(self.session, self.folder.saved_model)
         run_folder.write_json(self.folder.result_file, {
             "trained_steps": self.step,
@@ -329,16 +335,33 @@ class _Run:
 
     @contextlib.contextmanager
     def _weights_to_evaluate(self):
-        """Put the moving averages, if there are, in the weights' place for a while."""
-        if not self.recipe.moving_average:
-            yield
-            return
-        weights = tf.trainable_variables()
-        values = self.session.run(weights)
-        self.session.run(self.model.use_averages)
-        yield
-        for variable, value in zip(weights, values):
-            variable.load(value, self.session)
+        """Save a checkpoint, and put the moving averages, if there are, in the weights' place.
+
+        Evaluation goes on meanwhile, as writing files needs one core at most; moving averages
+        wait until the weights are saved.
+
+        Yields:
+          A `concurrent.futures.Future` that is done when the checkpoint is saved.
+        """
+        def save():
+            with self.session.graph.as_default():  # each thread has its own default graph
+                self._save_latest()
+
+        with concurrent.futures.ThreadPoolExecutor(1) as thread:
+            saved = thread.submit(save)
+            try:
+                if not self.recipe.moving_average:
+                    yield saved
+                    return
+                saved.result()
+                weights = tf.trainable_variables()
+                values = self.session.run(weights)
+                self.session.run(self.model.use_averages)
+                yield saved
+                for variable, value in zip(weights, values):
+                    variable.load(value, self.session)
+            finally:
+                saved.result()  # a stop must not be told as saved when it is not
 
     def _diverged(self, loss):
         return console.Failure(
@@ -353,18 +376,36 @@ class _Run:
           console.Failure: the weights are no good, their loss on the last batch is not finite.
         """
         if self.step:
-            loss = self.session.run(self.model.loss, self._batch(self.step - 1))
+            batch = self._batch(self.step - 1)
+            some = {name: batch[name][:16] for name in (self.model.images, self.model.labels)}
+            loss = self.session.run(self.model.loss, batch | some)
             if not np.isfinite(loss):
                 raise self._diverged(loss)
-        self._save(self.saver, "model.ckpt")
+        self._save(self.saver, "model.ckpt", "checkpoint")
 
-    def _save(self, saver, kind):
+    def _save_best(self):
+        """Save the weights just evaluated as best, in place of those that were it before.
+
+        They are in the checkpoint of this step, unless they are moving averages.
+        """
+        earlier = [path for step, path in self.folder.saved("best") if step != self.step]
+        if self.recipe.moving_average:
+            self._save(self.best_saver, "best", "best_checkpoint")
+        else:
+            path = self.folder.name_best(self.step)
+            tf.train.update_checkpoint_state(str(self.folder.checkpoints), path,
+                                             latest_filename="best_checkpoint")
+        for path in earlier:
+            tf.train.remove_checkpoint(path)
+
+    def _save(self, saver, kind, latest_filename):
         """Save a checkpoint, which counts as soon as its index is there, which comes last."""
         self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
-        prefix = str(self.folder.checkpoints / kind)
-        saver.export_meta_graph(f"{prefix}-{self.step}.meta")
-        saver.save(self.session, prefix, global_step=self.step, write_meta_graph=False,
-                   latest_filename="checkpoint" if saver is self.saver else "best_checkpoint")
+        prefix = self.folder.checkpoints / kind
+        with run_folder.replacing(f"{prefix}-{self.step}.meta", "wb") as out:
+            out.write(self.graph)
+        saver.save(self.session, str(prefix), global_step=self.step, write_meta_graph=False,
+                   latest_filename=latest_filename)
 
 
 class Evaluation(NamedTuple):

@@ -92,7 +92,8 @@ class RunFolder:
         """Remove what a run left half-written, nothing that is whole and nobody else's files."""
         for item in (*self._items, old(self.saved_model)):
             remove(scratch(item))
-        for item in (*self.events.glob(".*.part"), *self.checkpoints.glob("*checkpoint.tmp*")):
+        for item in (*self.events.glob(".*.part"), *self.checkpoints.glob(".*.part"),
+                     *self.checkpoints.glob("*checkpoint.tmp*")):
             remove(item)
         for kind in ("model.ckpt", "best"):
             steps = [step for step, _ in self.saved(kind)]
@@ -266,6 +267,25 @@ class RunFolder:
                             for suffix in (*WEIGHTS, ".meta")):
                 found.append((int(step[1]), str(index.with_suffix(""))))
         return sorted(found)
+
+    def name_best(self, step):
+        """Give the checkpoint of `step` a second name, by which it counts as best.
+
+        Where the file system knows no second names, that is a copy.
+
+        Returns:
+          Its path as `tf.train.Saver.restore` takes it.
+        """
+        source, best = (str(self.checkpoints / f"{kind}-{step}") for kind in ("model.ckpt", "best"))
+        suffixes = (*WEIGHTS, ".meta")
+        for suffix in suffixes:
+            pathlib.Path(best + suffix).unlink(missing_ok=True)
+        for suffix in reversed(suffixes):  # it counts as soon as its index is there
+            try:
+                os.link(source + suffix, best + suffix)
+            except OSError:
+                shutil.copyfile(source + suffix, best + suffix)
+        return best
 
     def chosen(self):
         """(step, path) of the checkpoint that counts.
