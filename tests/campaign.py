@@ -455,6 +455,7 @@ class Campaign:
         """Name -> variables of every checkpoint that an undisturbed run ever saves."""
         def keep_all():
             tf.train.Saver._MaybeDeleteOldCheckpoints = lambda *_, **__: None
+            tf.train.remove_checkpoint = lambda *_: None
 
         self.fresh()
         self.start(arguments, before=keep_all).wait()
