@@ -55,13 +55,14 @@ from training.run_folder import RunFolder  # noqa: E402
 
 tf.logging.set_verbosity(tf.logging.ERROR)
 
-COMMON = ("--device cpu --epochs 2 --batch-size 20 --held-out 0.1 --moving-average 0.9 "
+COMMON = ("--device cpu --epochs 2 --batch-size 20 --held-out 0.1 "
           "--augment crop flip noise --checkpoint-every 2 --summary-every 2 --max-to-keep 3 ")
 RUNS = {
     "batchnorm_cnn": "--dataset cifar10 --preparation gray24 --dropout 0.3 --optimizer momentum "
-                     "--checkpoint-every 3 --summary-every 5",
+                     "--checkpoint-every 3 --summary-every 5 --moving-average 0.9",
     "lrn_cnn": "--dropout 0.3 --summary-every 5",
-    "tutorial_cnn": "--optimizer momentum --dropout 0.2 --order with_replacement",
+    "tutorial_cnn": "--optimizer momentum --dropout 0.2 --order with_replacement "
+                    "--moving-average 0.9",
     "two_layer_fc": "--optimizer adam --schedule exponential --dropout 0.2 --augment none "
                     "--steps-per-run 3",
 }
@@ -166,9 +167,11 @@ def give_up_rights():
 OPEN, OPENAT = 2, 257
 SYSTEM_CALLS = {  # number -> name, index of a file descriptor or None, index of a path or None
     1: ("write", 0, None), 18: ("pwrite", 0, None), 20: ("writev", 0, None),
+    40: ("write", 0, None), 326: ("write", 2, None),  # as shutil copies
     74: ("fsync", 0, None), 77: ("ftruncate", 0, None),
     OPEN: ("create", None, 0), OPENAT: ("create", 0, 1),
     82: ("rename", None, 0), 264: ("rename", 0, 1), 316: ("rename", 0, 1),
+    86: ("link", None, 1), 265: ("link", 2, 3),
     83: ("mkdir", None, 0), 258: ("mkdir", 0, 1),
     84: ("remove", None, 0), 87: ("remove", None, 0), 263: ("remove", 0, 1),
 }
