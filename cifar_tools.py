@@ -7,6 +7,7 @@ In the order they are called:
     load            the whole data set as uint8 images and int64 labels
     read_image      a person's own picture as such an image
     fingerprint     a checksum that tells data sets apart
+    prepare_once    what of the next can be done once for all training images
     prepare         uint8 images -> the float32 pixels a network sees
     training_batch  one batch of a training run, a function of (seed, step)
     evaluation_batches  a whole split, batch after batch
@@ -646,11 +647,10 @@ def training_batch(split, step, *, batch_size, order, augment, prepare, seed, ma
     return prepare(images), split.labels[chosen]
 
 
-def evaluation_batches(split, prepare, batch_size=500):
-    """The whole split in order: (images float32 [B, ...], labels int64 [B]) at a time."""
-    for start in range(0, len(split.labels), batch_size):
-        chosen = slice(start, start + batch_size)
-        yield prepare(split.images[chosen]), split.labels[chosen]
+def evaluation_batches(split, batch_size=250):
+    """The whole split in order, as a list of `Split`s of `batch_size` images, the last smaller."""
+    return [Split(*(array[start:start + batch_size] for array in split))
+            for start in range(0, len(split.labels), batch_size)]
 
 
 def hold_out(split, share):

@@ -17,6 +17,8 @@ import statistics
 import sys
 import time
 
+import numpy as np
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import rivals
 
@@ -59,14 +61,15 @@ def main():
     (count, feed), *_ = coming = run._coming(0, steps)
     run_steps, calls, ratios, bare_steps = run._run_steps, 0, [], []
 
-    def run_steps_then_bare(feed_of_step):
+    def run_steps_then_bare(feed_of_steps):
         nonlocal calls, started
-        result = run_steps(feed_of_step)
+        result = run_steps(feed_of_steps)
         calls += 1
         if calls % len(coming) == 0:
             spent = time.perf_counter() - started
             bare = timed(repeat, len(coming), run_steps, feed)
-            ratios.append(spent / bare)
+            if all(np.shape(feed_of_steps[key]) == np.shape(feed[key]) for key in feed):
+                ratios.append(spent / bare)  # else it was of fewer steps, at the end of an epoch
             bare_steps.append(bare / len(coming) / count)
             started = time.perf_counter()
         return result

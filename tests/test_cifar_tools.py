@@ -774,11 +774,10 @@ def test_images_too_small_for_a_preparation():
 
 
 def test_evaluation_batches(numbered):
-    pixels, labels = zip(*cifar_tools.evaluation_batches(numbered, GRAY24, 50))
+    images, labels = zip(*cifar_tools.evaluation_batches(numbered, 50))
     assert [len(part) for part in labels] == [50, 50, 20]
     np.testing.assert_array_equal(np.concatenate(labels), numbered.labels)
-    np.testing.assert_array_equal(np.concatenate(pixels),
-                                  cifar_tools.prepare(numbered.images, "gray24"), strict=True)
+    np.testing.assert_array_equal(np.concatenate(images), numbered.images, strict=True)
 
 
 @pytest.mark.parametrize("share, kept", [(0, 120), (0.1, 108), (0.5, 60), (0.99, 1)])

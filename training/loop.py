@@ -431,11 +431,16 @@ def evaluate(session, split, prepare):
     Returns:
       An `Evaluation`.
     """
+    def run(batch):
+        return session.run(["logits:0", "loss:0"],
+                           {"images:0": prepare(batch.images), "labels:0": batch.labels})
+
     predictions, losses = [], []
-    with console.progress(len(split.labels), "evaluating") as bar:
-        for images, labels in cifar_tools.evaluation_batches(split, prepare):
-            logits, loss = session.run(["logits:0", "loss:0"],
-                                       {"images:0": images, "labels:0": labels})
+    batches = cifar_tools.evaluation_batches(split)
+    # Several at once, so that there is always something to do for every core.
+    with (concurrent.futures.ThreadPoolExecutor(3) as threads,
+          console.progress(len(split.labels), "evaluating") as bar):
+        for (_, labels), (logits, loss) in zip(batches, threads.map(run, batches)):
             predictions.append(logits.argmax(1))
             losses.append(float(loss) * len(labels))
             bar.update(sum(map(len, predictions)))
