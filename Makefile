@@ -1,5 +1,5 @@
 # make train    a virtual environment, the packages, and a training run with the defaults
-# make test     the linter and every test
+# make test     the linter and every test, two at a time
 PYTHON ?= python3
 BIN = .venv/bin
 
@@ -8,7 +8,7 @@ train: .venv/runtime
 
 test: .venv/development
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 .venv/runtime: requirements.txt
 	$(PYTHON) -m venv .venv
