@@ -280,8 +280,8 @@ def _summaries(images, loss, accuracy, learning_rate, gradients):
     one number out of several: they are slow, and all would tell no more.
     """
     def some(numbers, count):
-        # An odd stride, so that every channel has its turn: their number is even mostly.
-        return tf.reshape(numbers, [-1])[::-(-count // HISTOGRAM) | 1]
+        """All channels of one place out of several."""
+        return tf.reshape(numbers, [-1, numbers.shape[-1]])[::-(-count // HISTOGRAM)]
 
     merged = [tf.summary.scalar("loss", loss), tf.summary.scalar("accuracy", accuracy),
               tf.summary.scalar("learning_rate", learning_rate)]
@@ -292,8 +292,9 @@ def _summaries(images, loss, accuracy, learning_rate, gradients):
         merged += [tf.summary.histogram(f"{kind}/{name}", some(numbers, count))
                    for kind, numbers in (("variables", variable), ("gradients", gradient))]
     for activation in tf.get_collection(layers.ACTIVATIONS):
-        name, first, count = activation.op.name, activation[:8], activation[0].shape.num_elements()
-        merged += [tf.summary.histogram(f"activations/{name}", some(first, 8 * count)),
+        name, first = activation.op.name, activation[:8]
+        count = 8 * activation.shape[1:].num_elements()
+        merged += [tf.summary.histogram(f"activations/{name}", some(first, count)),
                    tf.summary.scalar(f"sparsity/{name}", tf.nn.zero_fraction(first))]
     return tf.summary.merge(merged, name="summaries")
 

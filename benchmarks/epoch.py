@@ -6,8 +6,8 @@ A round is one epoch of the loop as it is (batches, feeding, progress, summaries
 held-out images, records). The `session.run`s of the batches that were prepared in one go are
 followed by as many bare ones, on one batch that never changes and with nothing else to do, because
 the machine's speed drifts from second to second by more than what is measured; what is told is the
-median of their ratios. A summary of a training batch for TensorBoard is timed by itself. The start
-is that of the process, up to the end of its first step.
+median of their ratios. So the few with a summary for TensorBoard do not count, and a summary is
+timed by itself. The start is that of the process, up to the end of its first step.
 """
 
 import argparse

@@ -108,6 +108,22 @@ def test_the_best_checkpoint_is_another_by_a_second_name(links, folder, monkeypa
         assert pathlib.Path(best + suffix).stat().st_nlink == (2 if links else 1)
 
 
+def test_half_a_copy_is_no_best_checkpoint(folder, monkeypatch):
+    def copy_half(source, target):
+        pathlib.Path(target).write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", lambda *_: copy_half(*_))
+    monkeypatch.setattr(run_folder.shutil, "copyfile", copy_half)
+    for suffix in CHECKPOINT:
+        (folder.checkpoints / f"model.ckpt-18{suffix}").touch()
+    before = content(folder)
+    with pytest.raises(OSError, match="No space left"):
+        folder.name_best(18)
+    with folder.locked():
+        assert content(folder) == before
+
+
 @pytest.mark.parametrize("name", [
     "notes.txt", ".notes.txt.part", "pictures/.conv1.png.part", "checkpoints/my-18.index",
     "checkpoints/model.ckpt-final.index", "checkpoints/model.ckpt-12-copy", "events/notes"])

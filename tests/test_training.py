@@ -100,15 +100,17 @@ def test_stopped_and_resumed_same_bits(stop_at, whole_run, dataset, tmp_path, mo
 
 def test_a_stop_is_not_told_as_saved_when_it_is_not(dataset, tmp_path, monkeypatch):
     """Evaluation and saving go on at the same time."""
-    def evaluate(session, split, prepare):
+    evaluate = loop.evaluate
+
+    def stop(session, split, prepare):
         signal.raise_signal(signal.SIGTERM)
-        prepare(split.images)
+        return evaluate(session, split, prepare)
 
     def save(run):
         time.sleep(0.1)
         raise console.Failure("no space left")
 
-    monkeypatch.setattr(loop, "evaluate", evaluate)
+    monkeypatch.setattr(loop, "evaluate", stop)
     with monkeypatch.context() as patch:
         patch.setattr(loop._Run, "_save_latest", save)
         with pytest.raises(console.Failure, match="no space left"):

@@ -29,15 +29,16 @@ from training import export, records, run_folder
 # Which calls of session.run --profile traces; the first ones are slower, they allocate memory.
 PROFILED_RUNS = range(5, 8)
 
-AHEAD = 16  # batches that are prepared in one go
+AHEAD = 8  # batches that are prepared in one go
+BATCHES_AT_ONCE = 3  # in evaluation
 
 
 def train(recipe, dataset, folder, device="auto", profile=False):
     """Train `recipe` on `dataset` in `folder` until it is done, going on where a run stopped.
 
     Every epoch ends with a checkpoint, an evaluation of the held-out images, a line of
-    records and, if it is the best so far, a second checkpoint called best. At the end the
-    best (without held-out images, the last) is tested and exported as a SavedModel.
+    records and, if it is the best so far, a checkpoint called best. At the end the best (without
+    held-out images, the last) is tested and exported as a SavedModel.
 
     Args:
       recipe: a `recipes.Recipe`.
@@ -92,7 +93,8 @@ class _Run:
       log: the `records.Records`.
       seconds, images: time spent on training steps of this epoch by this process, and how
         many images they saw.
-      training: the `cifar_tools.Split` to train on.
+      training: the `cifar_tools.Split` to train on, what can be prepared once done.
+      meta_graph: the graph as every checkpoint's .meta has it, bytes.
       profile, runs: whether to trace some calls of session.run, and how many there were.
       last_loss: that of the last training steps, which was finite.
     """
@@ -100,16 +102,17 @@ class _Run:
     def __init__(self, recipe, folder, model, session, training, prepare, signals,
                  profile=False):
         self.recipe, self.folder, self.model, self.session = recipe, folder, model, session
-        self.training = training._replace(images=cifar_tools.prepare_once(
-            training.images, recipe.preparation, recipe.augment))
-        self.prepare, self.signals = prepare, signals
+        self.training, self.prepare, self.signals = training, prepare, signals
         self.saver = tf.train.Saver(max_to_keep=recipe.max_to_keep)
-        self.best_saver = tf.train.Saver(max_to_keep=0)  # all: who saves a better one removes it
-        self.graph = self.saver.export_meta_graph().SerializeToString()
+        self.best_saver = tf.train.Saver(max_to_keep=0)  # keeps all; _save_best removes them
+        self.meta_graph = self.saver.export_meta_graph().SerializeToString()
         self.step, self.seconds, self.images = self._restore_latest(), 0.0, 0
         self.profile, self.runs, self.last_loss = profile, 0, np.nan
         if model.several:
             self._put_in_memory()
+        else:
+            self.training = training._replace(images=cifar_tools.prepare_once(
+                training.images, recipe.preparation, recipe.augment))
         name, _, data = folder.read_description()
         self.log = records.Records(folder, self.step, f"{name} on {data['name']}")
 
@@ -376,9 +379,7 @@ class _Run:
           console.Failure: the weights are no good, their loss on the last batch is not finite.
         """
         if self.step:
-            batch = self._batch(self.step - 1)
-            some = {name: batch[name][:16] for name in (self.model.images, self.model.labels)}
-            loss = self.session.run(self.model.loss, batch | some)
+            loss = self.session.run(self.model.loss, self._batch(self.step - 1))
             if not np.isfinite(loss):
                 raise self._diverged(loss)
         self._save(self.saver, "model.ckpt", "checkpoint")
@@ -403,7 +404,7 @@ class _Run:
         self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
         prefix = self.folder.checkpoints / kind
         with run_folder.replacing(f"{prefix}-{self.step}.meta", "wb") as out:
-            out.write(self.graph)
+            out.write(self.meta_graph)
         saver.save(self.session, str(prefix), global_step=self.step, write_meta_graph=False,
                    latest_filename=latest_filename)
 
@@ -423,10 +424,12 @@ class Evaluation(NamedTuple):
 def evaluate(session, split, prepare):
     """Run all of `split` through the session's graph, built here or imported.
 
+    Several batches run at once, so that there is always something to do for every core.
+
     Args:
       session: a session on a graph with images:0, labels:0, logits:0 and loss:0.
       split: `cifar_tools.Split`.
-      prepare: function of images -> float32 pixels.
+      prepare: function of images -> float32 pixels, called in several threads.
 
     Returns:
       An `Evaluation`.
@@ -437,8 +440,7 @@ def evaluate(session, split, prepare):
 
     predictions, losses = [], []
     batches = cifar_tools.evaluation_batches(split)
-    # Several at once, so that there is always something to do for every core.
-    with (concurrent.futures.ThreadPoolExecutor(3) as threads,
+    with (concurrent.futures.ThreadPoolExecutor(BATCHES_AT_ONCE) as threads,
           console.progress(len(split.labels), "evaluating") as bar):
         for (_, labels), (logits, loss) in zip(batches, threads.map(run, batches)):
             predictions.append(logits.argmax(1))

@@ -271,21 +271,23 @@ class RunFolder:
     def name_best(self, step):
         """Give the checkpoint of `step` a second name, by which it counts as best.
 
-        Where the file system knows no second names, that is a copy.
+        It is the same file, so what damages one damages both. Where the file system knows no
+        second names, it is a copy.
 
         Returns:
           Its path as `tf.train.Saver.restore` takes it.
         """
-        source, best = (str(self.checkpoints / f"{kind}-{step}") for kind in ("model.ckpt", "best"))
-        suffixes = (*WEIGHTS, ".meta")
-        for suffix in suffixes:
-            pathlib.Path(best + suffix).unlink(missing_ok=True)
-        for suffix in reversed(suffixes):  # it counts as soon as its index is there
+        best = self.checkpoints / f"best-{step}"
+        for suffix in reversed((*WEIGHTS, ".meta")):  # it counts as soon as its index is there
+            source = self.checkpoints / f"model.ckpt-{step}{suffix}"
+            target = best.with_name(best.name + suffix)
+            scratch(target).unlink(missing_ok=True)
             try:
-                os.link(source + suffix, best + suffix)
+                os.link(source, scratch(target))
             except OSError:
-                shutil.copyfile(source + suffix, best + suffix)
-        return best
+                shutil.copyfile(source, scratch(target))
+            os.replace(scratch(target), target)
+        return str(best)
 
     def chosen(self):
         """(step, path) of the checkpoint that counts.
