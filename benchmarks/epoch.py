@@ -96,9 +96,9 @@ def main():
           f"{1000 * step:.2f} ms, {epoch:.1f} s:")
     for name, seconds in spent.items():
         print(f"    {100 * seconds / epoch:5.1f} %  {name}")
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 10 ** 9
     print(f"medians of {options.rounds} epochs, {len(ratios)} stretches of steps; "
-          f"peak memory {memory:.0f} MB")
+          f"peak memory {memory:.2f} GB")
 
 
 if __name__ == "__main__":

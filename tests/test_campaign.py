@@ -113,7 +113,7 @@ def test_half_a_copy_is_no_best_checkpoint(folder, monkeypatch):
         pathlib.Path(target).write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "link", lambda *_: copy_half(*_))
+    monkeypatch.setattr(os, "link", copy_half)
     monkeypatch.setattr(run_folder.shutil, "copyfile", copy_half)
     for suffix in CHECKPOINT:
         (folder.checkpoints / f"model.ckpt-18{suffix}").touch()

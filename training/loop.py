@@ -382,7 +382,7 @@ class _Run:
             loss = self.session.run(self.model.loss, self._batch(self.step - 1))
             if not np.isfinite(loss):
                 raise self._diverged(loss)
-        self._save(self.saver, "model.ckpt", "checkpoint")
+        self._save(self.saver, "model.ckpt")
 
     def _save_best(self):
         """Save the weights just evaluated as best, in place of those that were it before.
@@ -391,7 +391,7 @@ class _Run:
         """
         earlier = [path for step, path in self.folder.saved("best") if step != self.step]
         if self.recipe.moving_average:
-            self._save(self.best_saver, "best", "best_checkpoint")
+            self._save(self.best_saver, "best")
         else:
             path = self.folder.name_best(self.step)
             tf.train.update_checkpoint_state(str(self.folder.checkpoints), path,
@@ -399,14 +399,14 @@ class _Run:
         for path in earlier:
             tf.train.remove_checkpoint(path)
 
-    def _save(self, saver, kind, latest_filename):
+    def _save(self, saver, kind):
         """Save a checkpoint, which counts as soon as its index is there, which comes last."""
         self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
         prefix = self.folder.checkpoints / kind
         with run_folder.replacing(f"{prefix}-{self.step}.meta", "wb") as out:
             out.write(self.meta_graph)
         saver.save(self.session, str(prefix), global_step=self.step, write_meta_graph=False,
-                   latest_filename=latest_filename)
+                   latest_filename="checkpoint" if saver is self.saver else "best_checkpoint")
 
 
 class Evaluation(NamedTuple):
