@@ -57,7 +57,8 @@ def crop(images, rng, margin=0):
 def _pixels(images):
     """`images` with each pixel as one item, whatever its colours: much faster to move around."""
     images = np.ascontiguousarray(images)
-    return images.view(np.dtype((np.void, images.itemsize * images.shape[-1])))[..., 0]
+    size = images.itemsize * images.shape[-1]
+    return images.view(f"u{size}" if size in (1, 2, 4, 8) else f"V{size}")[..., 0]
 
 
 def flip(images, rng):

@@ -423,11 +423,18 @@ def _read_split(directory, files):
 # Preparing pixels
 
 
-def _standardize(pixels):
-    """In place: subtract each row's mean, divide by max(its deviation, 1/sqrt(length))."""
-    pixels -= pixels.mean(axis=1, keepdims=True)
-    deviation = np.sqrt(np.mean(pixels * pixels, axis=1, keepdims=True))
-    pixels /= np.maximum(deviation, 1.0 / np.sqrt(pixels.shape[1]))
+def _standardize(pixels, planes=1):
+    """In place: subtract each row's mean, divide by max(its deviation, 1/sqrt(length)).
+
+    Args:
+      pixels: float32 [n, length], sums of so many `planes`, which float32 holds exactly. Their
+        means it would round.
+    """
+    length = pixels.shape[1]
+    for _ in range(2):  # what the first mean was rounded by is the second, and that is small
+        pixels -= np.einsum("ij->i", pixels)[:, None] / length
+    deviation = np.sqrt(np.square(pixels).mean(axis=1))
+    pixels /= np.maximum(deviation, planes * length ** -0.5)[:, None]
     return pixels
 
 
@@ -441,16 +448,16 @@ def _gray24(images, mean):
     """Chapter 9's "clean": gray, the central 24x24, standardized."""
     window = _window(images)
     channels = window.shape[-1]
-    gray = window[..., 0].astype(np.float64)
+    gray = window[..., 0].astype(np.float32)
     for channel in range(1, channels):
         gray += window[..., channel]
-    gray /= 3 if images.dtype == np.uint16 else channels  # see `prepare_once`
-    return _standardize(gray.reshape(len(images), 576))
+    planes = 3 if images.dtype == np.uint16 else channels  # see `prepare_once`
+    return _standardize(gray.reshape(len(images), 576), planes)
 
 
 def _standardized24(images, mean):
     """The central 24x24 in colour, standardized as a whole (TensorFlow's CIFAR-10 tutorial)."""
-    return _standardize(_window(images).astype(np.float64).reshape(len(images), -1))
+    return _standardize(_window(images).astype(np.float32).reshape(len(images), -1))
 
 
 def _unit(images, mean):
@@ -492,7 +499,7 @@ def prepare(images, preparation, mean=None, out=None):
     shape = prepared_shape(images.shape[1:], preparation)
     if out is None:
         out = np.empty((len(images), *shape), np.float32)
-    for start in range(0, len(images), 128):  # so many images in float64 stay in the cache
+    for start in range(0, len(images), 128):  # so many images stay in the cache
         chunk = slice(start, start + 128)
         out[chunk] = PREPARATIONS[preparation](images[chunk], mean).reshape(-1, *shape)
     return out
