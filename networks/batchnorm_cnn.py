@@ -1,8 +1,8 @@
 """A machine-learning textbook's convolutional network with batch normalization, on MNIST.
 
     images                                                   [batch, 28, 28, 1]
-    conv1   5x5x64, max-pool 2, leaky ReLU                   [batch, 14, 14, 64]
-    conv2   5x5x128, max-pool 2, leaky ReLU                  [batch, 7, 7, 128]
+    conv1   5x5x64, leaky ReLU, max-pool 2                   [batch, 14, 14, 64]
+    conv2   5x5x128, leaky ReLU, max-pool 2                  [batch, 7, 7, 128]
     dense   1024, batch norm, leaky ReLU, dropout            [batch, 1024]
     logits  num_classes, batch norm, leaky ReLU              [batch, 10]
 
@@ -32,8 +32,7 @@ def inference(images, num_classes, is_training, *, dropout, batch_norm_decay):
     x = images
     for name, filters in (("conv1", 64), ("conv2", 128)):
         with tf.variable_scope(name):
-            x = layers.leaky_relu(
-                layers.conv2d(x, filters, 5, weights, biases, pool=(2, 2)))
+            x = layers.conv2d(x, filters, 5, weights, biases, layers.leaky_relu, pool=(2, 2))
     with tf.variable_scope("dense"):
         x = layers.dense(x, 1024, weights, biases)
         x = layers.leaky_relu(layers.batch_norm(x, is_training, batch_norm_decay))

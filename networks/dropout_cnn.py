@@ -2,9 +2,9 @@
 
     images                                             [batch, 32, 32, 3]
     conv1   3x3x32, ReLU
-    conv2   3x3x64, max-pool 2, ReLU, dropout          [batch, 16, 16, 64]
-    conv3   3x3x128, max-pool 2, ReLU                  [batch, 8, 8, 128]
-    conv4   2x2x128, max-pool 2, ReLU, dropout         [batch, 4, 4, 128]
+    conv2   3x3x64, ReLU, max-pool 2, dropout          [batch, 16, 16, 64]
+    conv3   3x3x128, ReLU, max-pool 2                  [batch, 8, 8, 128]
+    conv4   2x2x128, ReLU, max-pool 2, dropout         [batch, 4, 4, 128]
     dense   1500, ReLU, dropout                        [batch, 1500]
     logits  num_classes                                [batch, 10]
 
@@ -33,11 +33,11 @@ def inference(images, num_classes, is_training, *, dropout):
     weights, biases = tf.initializers.he_normal(), tf.zeros_initializer()
 
     with tf.variable_scope("conv1"):
-        x = layers.relu(layers.conv2d(images, 32, 3, weights, biases))
+        x = layers.conv2d(images, 32, 3, weights, biases, layers.relu)
     for name, filters, size, rate in (("conv2", 64, 3, dropout / 2), ("conv3", 128, 3, 0),
                                       ("conv4", 128, 2, dropout / 2)):
         with tf.variable_scope(name):
-            x = layers.relu(layers.conv2d(x, filters, size, weights, biases, pool=(2, 2)))
+            x = layers.conv2d(x, filters, size, weights, biases, layers.relu, pool=(2, 2))
             x = layers.dropout(x, rate, is_training)
     with tf.variable_scope("dense"):
         x = layers.relu(layers.dense(x, 1500, weights, biases))

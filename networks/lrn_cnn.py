@@ -4,12 +4,10 @@ Gray 24x24 images; a small relative of TensorFlow's CIFAR-10 tutorial, with loca
 normalization after the first pooling and before the second.
 
     images                                    [batch, 24, 24, 1]
-    conv1   5x5x64, max-pool 2, ReLU, LRN     [batch, 12, 12, 64]
+    conv1   5x5x64, ReLU, max-pool 2, LRN     [batch, 12, 12, 64]
     conv2   5x5x64, ReLU, LRN, max-pool 2     [batch, 6, 6, 64]
     dense   1024, ReLU                        [batch, 1024]
     logits  num_classes                       [batch, 10]
-
-The book has conv1's ReLU before its pooling, which gives the same, see `layers.conv2d`.
 
 With `conv_layers` above two, further 5x5x64 convolutions with ReLU and LRN follow the second
 pooling; `dropout` drops from the dense layer. Both are tips of the chapter, off by default.
@@ -54,13 +52,13 @@ def inference(images, num_classes, is_training, *, initialization, conv_layers, 
         return layers.lrn(x, depth_radius=4, bias=1.0, alpha=0.001 / 9.0, beta=0.75)
 
     with tf.variable_scope("conv1"):
-        x = lrn(layers.relu(layers.conv2d(images, 64, 5, weights, biases, pool=(2, 2))))
+        x = lrn(layers.conv2d(images, 64, 5, weights, biases, layers.relu, pool=(2, 2)))
     with tf.variable_scope("conv2"):
-        x = layers.relu(layers.conv2d(x, 64, 5, weights, biases))
-        x = layers.max_pool(lrn(x), 2, 2)
+        x = lrn(layers.conv2d(x, 64, 5, weights, biases, layers.relu))
+        x = layers.max_pool(x, 2, 2)
     for number in range(3, conv_layers + 1):
         with tf.variable_scope(f"conv{number}"):
-            x = lrn(layers.relu(layers.conv2d(x, 64, 5, weights, biases)))
+            x = lrn(layers.conv2d(x, 64, 5, weights, biases, layers.relu))
     with tf.variable_scope("dense"):
         x = layers.relu(layers.dense(x, 1024, weights, biases))
         x = layers.dropout(x, dropout, is_training)

@@ -1,7 +1,7 @@
 """TensorFlow's own CIFAR-10 tutorial (tensorflow/models, tutorials/image/cifar10).
 
     images                                                   [batch, 24, 24, 3]
-    conv1   5x5x64, max-pool 3 stride 2, ReLU, LRN           [batch, 12, 12, 64]
+    conv1   5x5x64, ReLU, max-pool 3 stride 2, LRN           [batch, 12, 12, 64]
     conv2   5x5x64, ReLU, LRN, max-pool 3 stride 2           [batch, 6, 6, 64]
     local3  384, ReLU                                        [batch, 384]
     local4  192, ReLU                                        [batch, 192]
@@ -35,11 +35,10 @@ def inference(images, num_classes, is_training, *, dropout):
 
     zero, tenth = tf.zeros_initializer(), tf.constant_initializer(0.1)
     with tf.variable_scope("conv1"):
-        x = layers.conv2d(images, 64, 5, normal(0.05), zero, pool=(3, 2), l2=False)
-        x = lrn(layers.relu(x))
+        x = lrn(layers.conv2d(images, 64, 5, normal(0.05), zero, layers.relu, (3, 2), l2=False))
     with tf.variable_scope("conv2"):
-        x = layers.relu(layers.conv2d(x, 64, 5, normal(0.05), tenth, l2=False))
-        x = layers.max_pool(lrn(x), 3, 2)
+        x = lrn(layers.conv2d(x, 64, 5, normal(0.05), tenth, layers.relu, l2=False))
+        x = layers.max_pool(x, 3, 2)
     with tf.variable_scope("local3"):
         x = layers.relu(layers.dense(x, 384, normal(0.04), tenth))
         x = layers.dropout(x, dropout, is_training)

@@ -299,15 +299,14 @@ def test_a_run_is_drawn_layer_by_layer(tiny_cifar, tmp_path, monkeypatch, capsys
     run(monkeypatch, "--run", folder.path, "--image-index", 7)
 
     names = ["cifar_examples", "input_image", "probabilities", "conv1_weights", "conv2_weights",
-             *(f"conv1_{kind}" for kind in ("convolution", "max_pool", "relu", "lrn")),
+             *(f"conv1_{kind}" for kind in ("convolution", "relu", "max_pool", "lrn")),
              *(f"conv2_{kind}" for kind in ("convolution", "relu", "lrn", "max_pool"))]
     assert list(drawn) == [f"{name}.png" for name in names]
     assert {file.name for file in (folder.path / "pictures").iterdir()} == set(drawn)
     np.testing.assert_array_equal(drawn["input_image.png"][0], dataset.test.images[7])
-    np.testing.assert_allclose(drawn["conv1_max_pool.png"][0], max_pool(convolution), atol=1e-5)
-    # as the book has it, where the ReLU comes before the pooling
-    np.testing.assert_allclose(drawn["conv1_relu.png"][0], max_pool(np.maximum(convolution, 0)),
-                               atol=1e-5)
+    rectified = np.maximum(convolution, 0)  # biases are zero at the start
+    np.testing.assert_allclose(drawn["conv1_relu.png"][0], rectified, atol=1e-5)
+    np.testing.assert_allclose(drawn["conv1_max_pool.png"][0], max_pool(rectified), atol=1e-5)
     np.testing.assert_allclose(drawn["probabilities.png"][2], probabilities[0], atol=1e-5)
     assert drawn["conv2_weights.png"][0].shape == (5, 5, 64, 64)
     label = dataset.class_names[dataset.test.labels[7]]
