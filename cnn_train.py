@@ -140,10 +140,15 @@ def native_bfloat16():
 def with_precision(recipe, device, folder=None):
     """The recipe with the precision that 'auto' means: the run's in `folder`, else this machine's.
 
-    A GPU gets float32; bfloat16 is a choice there, since what it gains was never measured.
+    A GPU gets float32; bfloat16 is a choice there, since what it gains was never measured. The
+    run's `lrn` is taken too; that of a new one is chosen later, with TensorFlow.
     """
-    if folder and folder.exists() and recipe.precision == "auto":
-        return dataclasses.replace(recipe, precision=folder.read_description()[1].precision)
+    if folder and folder.exists():
+        run = folder.read_description()[1]
+        if recipe.precision == "auto":
+            recipe = dataclasses.replace(recipe, precision=run.precision)
+        if recipe.lrn == "auto" and recipe.network == run.network:
+            recipe = dataclasses.replace(recipe, lrn=run.lrn)
     gpu = device != "cpu" and any(pathlib.Path("/dev").glob("nvidia[0-9]*"))
     if recipe.precision != "auto":
         return recipe
@@ -185,13 +190,14 @@ def main():
         import matplotlib
         import numpy
 
-        from training import loop
+        from training import faster, loop
     loop.session_config(options.device)  # refuses a device that is not there
     with folder.locked():
         # Another process may have trained here and died while TensorFlow was imported.
         resume = not options.overwrite and folder.can_resume(recipe, description)
         if not resume:
             folder.clear()
+            recipe = faster.choose_lrn(recipe, options.device)
         folder.write_description(options.recipe, recipe, description, {
             "python": platform.python_version(), "tensorflow": tf.__version__,
             "numpy": numpy.__version__, "matplotlib": matplotlib.__version__})

@@ -26,7 +26,7 @@ PREPARATIONS = ("gray24", "standardized24", "unit", "minus_mean")
 AUGMENTATIONS = ("scale", "crop", "flip", "hue", "contrast", "brightness", "noise")
 
 # The fields that only some networks know, as keyword-only parameters of their `inference`.
-NETWORK_OPTIONS = ("initialization", "conv_layers", "dropout", "batch_norm_decay")
+NETWORK_OPTIONS = ("initialization", "conv_layers", "dropout", "batch_norm_decay", "lrn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +85,10 @@ class Recipe:
         "auto", "of products and convolutions; variables and losses are float32 always. auto is "
         "bfloat16 where the processor has instructions for it, else float32",
         ("auto", "float32", "bfloat16"))
+    lrn: str = _field(
+        "auto", "how local response normalization is computed, by a matrix product or by "
+        "TensorFlow's native operation; auto is the product on a CPU, and on a GPU what is the "
+        "faster one there", ("auto", "product", "native"))
 
     # how long, in which batches
     batch_size: int = _field(250, "images a step", minimum=1)

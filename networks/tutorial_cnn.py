@@ -15,7 +15,7 @@ import tensorflow.compat.v1 as tf
 from networks import layers
 
 
-def inference(images, num_classes, is_training, *, dropout):
+def inference(images, num_classes, is_training, *, dropout, lrn):
     """The logits of a batch of images; L2 regularization counts local3 and local4 only.
 
     Args:
@@ -23,6 +23,7 @@ def inference(images, num_classes, is_training, *, dropout):
       num_classes: number of logits.
       is_training: bool tensor.
       dropout: share of the outputs of local3 and local4 that is dropped in training.
+      lrn: how `layers.lrn` computes.
 
     Returns:
       float32 [batch, num_classes].
@@ -30,15 +31,16 @@ def inference(images, num_classes, is_training, *, dropout):
     def normal(stddev):
         return tf.truncated_normal_initializer(stddev=stddev)
 
-    def lrn(x):
-        return layers.lrn(x, depth_radius=4, bias=1.0, alpha=0.001 / 9.0, beta=0.75)
+    def normalized(x):
+        return layers.lrn(x, depth_radius=4, bias=1.0, alpha=0.001 / 9.0, beta=0.75, way=lrn)
 
     zero, tenth = tf.zeros_initializer(), tf.constant_initializer(0.1)
     with tf.variable_scope("conv1"):
-        x = lrn(layers.conv2d(images, 64, 5, normal(0.05), zero, layers.relu, (3, 2), l2=False))
+        x = layers.conv2d(images, 64, 5, normal(0.05), zero, layers.relu, (3, 2), l2=False)
+        x = normalized(x)
     with tf.variable_scope("conv2"):
-        x = lrn(layers.conv2d(x, 64, 5, normal(0.05), tenth, layers.relu, l2=False))
-        x = layers.max_pool(x, 3, 2)
+        x = layers.conv2d(x, 64, 5, normal(0.05), tenth, layers.relu, l2=False)
+        x = layers.max_pool(normalized(x), 3, 2)
     with tf.variable_scope("local3"):
         x = layers.relu(layers.dense(x, 384, normal(0.04), tenth))
         x = layers.dropout(x, dropout, is_training)

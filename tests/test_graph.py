@@ -32,13 +32,14 @@ def numpy_lrn(x, radius, bias, alpha, beta):
 
 @pytest.mark.parametrize("bias, alpha, beta, channels",
                          [(1.0, 0.001 / 9, 0.75, 64), (2.0, 0.3, 0.75, 5), (1.0, 0.5, 0.5, 12)])
-def test_lrn_and_its_gradient(bias, alpha, beta, channels):
+@pytest.mark.parametrize("way", ["product", "native"])
+def test_lrn_and_its_gradient(bias, alpha, beta, channels, way):
     rng = np.random.default_rng(0)
     values = rng.normal(size=(3, 4, 2, channels)) * 4
     toward = rng.normal(size=values.shape)
     with tf.Graph().as_default():
         x = tf.constant(values, tf.float32)
-        y = layers.lrn(x, 4, bias, alpha, beta)
+        y = layers.lrn(x, 4, bias, alpha, beta, way)
         native = tf.nn.lrn(x, 4, bias, alpha, beta)
         dy = tf.constant(toward, tf.float32)
         got, gradient, native_gradient = run(
@@ -55,13 +56,14 @@ def test_lrn_and_its_gradient(bias, alpha, beta, channels):
         assert gradient[index] == pytest.approx(slope, rel=1e-4, abs=1e-5)
 
 
-def test_lrn_in_bfloat16():
+@pytest.mark.parametrize("way", ["product", "native"])
+def test_lrn_in_bfloat16(way):
     """Its sums are bfloat16's, what it divides by is not: a small alpha must not be lost."""
     rng = np.random.default_rng(0)
     with tf.Graph().as_default():
         x = tf.cast(tf.constant(rng.normal(size=(2, 3, 3, 64)) * 9, tf.float32), tf.bfloat16)
         dy = tf.cast(tf.constant(rng.normal(size=(2, 3, 3, 64)), tf.float32), tf.bfloat16)
-        y = layers.lrn(x, 4, 1.0, 0.001 / 9, 0.75)
+        y = layers.lrn(x, 4, 1.0, 0.001 / 9, 0.75, way)
         dx = tf.gradients(y, x, dy)[0]
         assert (y.dtype, dx.dtype) == (tf.bfloat16, tf.bfloat16)
         wide = tf.cast(x, tf.float32)
@@ -202,6 +204,24 @@ def test_what_bfloat16_is_used_for(name):
                                    "Conv2DBackpropInput")]
         assert len(products) > 1
         assert {op.outputs[0].dtype for op in products} == {tf.bfloat16}
+
+
+@pytest.mark.parametrize("name", ["lrn_cnn", "tutorial_cnn"])
+def test_both_ways_of_lrn_train_the_same(name):
+    feed = batch()
+    feed["images:0"] = np.repeat(feed["images:0"], 3, axis=3)
+    losses = {}
+    for way in ("auto", "product", "native"):
+        recipe = dataclasses.replace(recipes.RECIPES[name], lrn=way, optimizer="gradient_descent",
+                                     learning_rate=0.01, batch_size=8)
+        with tf.Graph().as_default() as graph, tf.Session() as session:
+            model = cnn_graph.build(recipe, (24, 24, 3), 10, training_images=80)
+            session.run(tf.global_variables_initializer())
+            losses[way] = [session.run([model.loss, model.train_op], feed)[0] for _ in range(4)]
+            kinds = {op.type for op in graph.get_operations()}
+        assert kinds >= {"LRN", "LRNGrad"} if way == "native" else not kinds & {"LRN", "LRNGrad"}
+    assert losses["auto"] == losses["product"] != [losses["product"][0]] * 4
+    np.testing.assert_allclose(losses["native"], losses["product"], rtol=1e-4)
 
 
 def test_lrn_cnn_has_the_books_shapes_and_parameters():

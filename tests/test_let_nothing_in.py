@@ -35,7 +35,7 @@ GRAPHS = {
     "lrn_cnn": {"precision": "bfloat16", "moving_average": 0.9, "l2": 0.01},
     "dropout_cnn": {"optimizer": "momentum", "precision": "bfloat16"},
     "batchnorm_cnn": {"precision": "bfloat16"},
-    "tutorial_cnn": {"optimizer": "adam", "precision": "bfloat16"},
+    "tutorial_cnn": {"optimizer": "adam", "precision": "bfloat16", "lrn": "native"},
 }
 
 

@@ -152,6 +152,16 @@ def test_auto_precision_is_the_runs_else_the_machines(tmp_path, monkeypatch):
     assert cnn_train.with_precision(asked, "cpu", RunFolder(tmp_path / "bfloat16")) == asked
 
 
+def test_auto_lrn_is_the_runs(tmp_path):
+    auto, folder = recipes.RECIPES["lrn_cnn"], RunFolder(tmp_path / "run")
+    folder.write_description("a test", dataclasses.replace(auto, lrn="native"), DESCRIPTION, {})
+    assert cnn_train.with_precision(auto, "cpu", folder).lrn == "native"
+    asked = dataclasses.replace(auto, lrn="product")
+    assert cnn_train.with_precision(asked, "cpu", folder).lrn == "product"
+    other = recipes.RECIPES["softmax"]  # has no such layer, and is refused for what it is
+    assert cnn_train.with_precision(other, "cpu", folder).lrn == "auto"
+
+
 def test_augmentation_makes_single_steps():
     assert cnn_train.parse_arguments(["--recipe", "softmax"])[0].steps_per_run > 1
     assert cnn_train.parse_arguments(
