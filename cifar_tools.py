@@ -427,8 +427,9 @@ def _standardize(pixels, planes=1):
     """In place: subtract each row's mean, divide by max(its deviation, 1/sqrt(length)).
 
     Args:
-      pixels: float32 [n, length], sums of so many `planes`, which float32 holds exactly. Their
-        means it would round.
+      pixels: float32 [n, length].
+      planes: how many planes each pixel is the sum of. Of uint8 images sums are exact, where means
+        would be rounded.
     """
     length = pixels.shape[1]
     for _ in range(2):  # what the first mean was rounded by is the second, and that is small

@@ -56,8 +56,8 @@ def build(recipe, image_shape, num_classes, training_images):
     """Build the graph of `recipe` in the default graph.
 
     Args:
-      recipe: a `recipes.Recipe`; the precision 'auto' is float32 here, the
-        lrn 'auto' the product.
+      recipe: a `recipes.Recipe`; of 'auto', the precision is float32 here and the
+        lrn the product.
       image_shape: (height, width, channels) of prepared images.
       num_classes: number of classes.
       training_images: how many there are, by which the learning rate's schedule goes.

@@ -137,21 +137,21 @@ def native_bfloat16():
     return bool(re.search(r"\b(avx512_bf16|amx_bf16)\b", flags))
 
 
-def with_precision(recipe, device, folder=None):
-    """The recipe with the precision that 'auto' means: the run's in `folder`, else this machine's.
+def resolved(recipe, device, folder=None):
+    """The recipe with what 'auto' means: what the run in `folder` began with, else what fits here.
 
     A GPU gets float32; bfloat16 is a choice there, since what it gains was never measured. The
-    run's `lrn` is taken too; that of a new one is chosen later, with TensorFlow.
+    `lrn` of a new run stays 'auto' until TensorFlow is there to choose, see `training.faster`.
     """
-    if folder and folder.exists():
+    if folder and folder.begun():
         run = folder.read_description()[1]
         if recipe.precision == "auto":
             recipe = dataclasses.replace(recipe, precision=run.precision)
         if recipe.lrn == "auto" and recipe.network == run.network:
             recipe = dataclasses.replace(recipe, lrn=run.lrn)
-    gpu = device != "cpu" and any(pathlib.Path("/dev").glob("nvidia[0-9]*"))
     if recipe.precision != "auto":
         return recipe
+    gpu = device != "cpu" and any(pathlib.Path("/dev").glob("nvidia[0-9]*"))
     return dataclasses.replace(
         recipe, precision="bfloat16" if native_bfloat16() and not gpu else "float32")
 
@@ -171,7 +171,7 @@ def main():
     if options.list_recipes:
         return list_recipes()
     folder = RunFolder(options.run_dir or f"runs/{options.recipe}")
-    recipe = with_precision(recipe, options.device, None if options.overwrite else folder)
+    recipe = resolved(recipe, options.device, None if options.overwrite else folder)
     recipe, dataset = load_data(recipe, options)
     import datasets
     description = datasets.describe(dataset, recipe)
@@ -194,10 +194,11 @@ def main():
     loop.session_config(options.device)  # refuses a device that is not there
     with folder.locked():
         # Another process may have trained here and died while TensorFlow was imported.
+        recipe = resolved(recipe, options.device, None if options.overwrite else folder)
         resume = not options.overwrite and folder.can_resume(recipe, description)
         if not resume:
-            folder.clear()
             recipe = faster.choose_lrn(recipe, options.device)
+            folder.clear()
         folder.write_description(options.recipe, recipe, description, {
             "python": platform.python_version(), "tensorflow": tf.__version__,
             "numpy": numpy.__version__, "matplotlib": matplotlib.__version__})

@@ -87,8 +87,8 @@ class Recipe:
         ("auto", "float32", "bfloat16"))
     lrn: str = _field(
         "auto", "how local response normalization is computed, by a matrix product or by "
-        "TensorFlow's native operation; auto is the product on a CPU, and on a GPU what is the "
-        "faster one there", ("auto", "product", "native"))
+        "TensorFlow's native operation; auto is the product, but on a GPU where the operation "
+        "is clearly the faster one", ("auto", "product", "native"))
 
     # how long, in which batches
     batch_size: int = _field(250, "images a step", minimum=1)
@@ -177,10 +177,13 @@ def from_dict(settings):
     names = {field.name for field in dataclasses.fields(Recipe)}
     if unknown := settings.keys() - names:
         raise ValueError(f"unknown setting {', '.join(sorted(map(str, unknown)))}")
-    settings = {"precision": "float32", **settings}
+    recorded, settings = settings, {"precision": "float32", **settings}
     if isinstance(settings.get("augment"), list):  # JSON has no tuples
         settings["augment"] = tuple(settings["augment"])
-    return Recipe(**settings)
+    recipe = Recipe(**settings)
+    if "lrn" not in recorded and "lrn" in networks.options(recipe.network):
+        recipe = dataclasses.replace(recipe, lrn="product")
+    return recipe
 
 
 def differences(old, new):

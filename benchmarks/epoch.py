@@ -45,7 +45,7 @@ def main():
     parser.add_argument("--recipe", choices=recipes.RECIPES, default="lrn_cnn")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    recipe = cnn_train.with_precision(recipes.RECIPES[options.recipe], "cpu")
+    recipe = cnn_train.resolved(recipes.RECIPES[options.recipe], "cpu")
     import cifar_tools
     import datasets
     dataset = datasets.load(recipe.dataset, options.data_dir)

@@ -23,9 +23,10 @@ def main():
     options = parser.parse_args()
     with console.quiet_tensorflow() as tf:
         from training import faster
-    for device in tf.config.list_logical_devices():
+    for device in tf.config.list_physical_devices():
+        name = device.name.replace("physical_device", "device")
         for dtype in (tf.float32, tf.bfloat16):
-            seconds = faster.lrn_seconds(device.name, dtype, SHAPE, options.rounds, REPEATS)
+            seconds = faster.lrn_seconds(name, dtype, SHAPE, options.rounds, REPEATS)
             product, native = (1000 * statistics.median(seconds[way])
                                for way in ("product", "native"))
             ratio = statistics.median(

@@ -10,6 +10,7 @@ what dropout multiplies by as well (4/3 is 1.336 then).
 """
 
 import contextlib
+import functools
 import zlib
 
 import numpy as np
@@ -34,17 +35,22 @@ def _weights(shape, initializer, l2):
 def conv2d(x, filters, size, weights, biases, activation, pool=None, l2=True):
     """Convolution with stride 1 and zero padding to the same size, biases, activation, pooling.
 
+    Where pooling follows on `relu` or `leaky_relu`, the gradients of activation and biases are
+    taken behind it, with a quarter of the numbers: the largest of a window alone has a gradient,
+    and has the same sign before the activation and after. So what `tf.gradients` gives for the
+    tensors between, `relu` and `max_pool`, has the activation's slope in it already.
+
     Args:
       x: float32 [batch, height, width, channels].
       filters: number of output channels.
       size: height and width of a filter.
       weights, biases: initializers.
-      activation: `relu` or `leaky_relu`.
+      activation: `relu`, `leaky_relu` or another function of a tensor.
       pool: (size, stride) of `max_pool`, None for no pooling.
       l2: whether L2 regularization, where a recipe asks for it, counts the weights.
 
     Returns:
-      float32 [batch, height, width, filters], without pooling.
+      float32 [batch, height, width, filters], height and width divided by the pooling's stride.
 
     Raises:
       ValueError: `x` is not an image batch.
@@ -55,27 +61,20 @@ def conv2d(x, filters, size, weights, biases, activation, pool=None, l2=True):
     bias = tf.cast(tf.get_variable("biases", [filters], initializer=biases), x.dtype)
     with _gradients(Conv2D="Conv2DGradientsInTurn"):
         x = _activation(tf.nn.conv2d(x, kernel, 1, "SAME", name="convolution"))
-    if not pool:
-        with _gradients(BiasAdd="BiasAddGradientsOfSum"):
-            return activation(tf.nn.bias_add(x, bias))
-    with _gradients(Relu="Unchanged", LeakyRelu="Unchanged"):
-        x = activation(tf.nn.bias_add(x, tf.stop_gradient(bias)))
-    return _slopes_after_pooling(max_pool(x, *pool), bias, _SLOPES[activation])
+    if not pool or activation not in _SLOPES:
+        with _gradients(BiasAdd="BiasAddGradientOfSum"):
+            x = tf.nn.bias_add(x, bias)
+        return max_pool(activation(x), *pool) if pool else activation(x)
+    with _gradients(**dict.fromkeys(("BiasAdd", "Relu", "LeakyRelu"), "TakenAfterPooling")):
+        x = activation(tf.nn.bias_add(x, bias))
+    return _slopes_here(max_pool(x, *pool), bias, _SLOPES[activation])
 
 
-def _slopes_after_pooling(x, bias, slopes):
-    """`x`, behind which the gradients of biases and activation are taken, before pooling's.
-
-    That is a quarter of the work. The largest number of a window alone has a gradient, and its sign
-    is the same before the activation and after. Forwards TensorFlow makes one operation of
-    convolution, biases and activation.
-    """
+def _slopes_here(x, bias, slopes):
+    """`x` as it is; backwards, the gradients of activation and biases."""
     @tf.custom_gradient
     def same(x, bias):
-        def gradient(dy):
-            return _bias_gradients(None, slopes(gradients=dy, features=x))
-
-        return tf.identity(x), gradient
+        return tf.identity(x), lambda dy: _bias_gradients(None, slopes(gradients=dy, features=x))
 
     return same(x, bias)
 
@@ -87,11 +86,6 @@ def _bias_gradients(addition, dy):
     wrong and more, where `reduce_sum` is only rounded in the end, and is done sooner.
     """
     return dy, tf.reduce_sum(dy, [0, 1, 2])
-
-
-def _gradients(**names):
-    """Where operations of these types have gradients that were registered under `names`."""
-    return tf.get_default_graph().gradient_override_map(names)
 
 
 def _conv2d_gradients(convolution, dy):
@@ -108,10 +102,16 @@ def _conv2d_gradients(convolution, dy):
         return tf.nn.conv2d_backprop_input(shape, kernel, dy, strides, "SAME"), of_kernel
 
 
-with contextlib.suppress(KeyError):  # they are registered already where this module is reloaded
-    tf.RegisterGradient("Conv2DGradientsInTurn")(_conv2d_gradients)
-    tf.RegisterGradient("BiasAddGradientsOfSum")(_bias_gradients)
-    tf.RegisterGradient("Unchanged")(lambda operation, dy: dy)
+def _gradients(**names):
+    """Where operations of these types have gradients that were registered under `names`."""
+    return tf.get_default_graph().gradient_override_map(names)
+
+
+for _name, _function in (
+        ("Conv2DGradientsInTurn", _conv2d_gradients), ("BiasAddGradientOfSum", _bias_gradients),
+        ("TakenAfterPooling", lambda operation, dy: (dy, None)[:len(operation.inputs)])):
+    with contextlib.suppress(KeyError):  # it is registered already where this module is reloaded
+        tf.RegisterGradient(_name)(_function)
 
 
 def dense(x, units, weights, biases, l2=True):
@@ -142,10 +142,11 @@ def relu(x):
 
 def leaky_relu(x):
     """x where it is positive, 0.2 x elsewhere."""
-    return _activation(tf.nn.leaky_relu(x, name="leaky_relu"))
+    return _activation(tf.nn.leaky_relu(x, alpha=0.2, name="leaky_relu"))
 
 
-_SLOPES = {relu: tf.raw_ops.ReluGrad, leaky_relu: tf.raw_ops.LeakyReluGrad}  # 0.2 as well
+_SLOPES = {relu: tf.raw_ops.ReluGrad,
+           leaky_relu: functools.partial(tf.raw_ops.LeakyReluGrad, alpha=0.2)}
 
 
 def dropout(x, rate, is_training):
@@ -232,28 +233,40 @@ def max_pool(x, size, stride):
     return _activation(tf.nn.max_pool2d(x, size, stride, "SAME", name="max_pool"))
 
 
-def lrn(x, depth_radius, bias, alpha, beta, way="product"):
+def lrn(x, way="product", depth_radius=4, bias=1.0, alpha=0.001 / 9.0, beta=0.75):
     """Local response normalization: x / (bias + alpha * sum of x^2 over near channels) ** beta.
 
     The sum is a product with a banded matrix of ones: TensorFlow's own operation takes a third of
     a training step on a CPU, its gradient above all. On other devices it may be the faster one.
     A. Krizhevsky, I. Sutskever, G. Hinton, *ImageNet Classification with Deep Convolutional
-    Neural Networks*, 2012, section 3.3.
+    Neural Networks*, 2012, section 3.3; the numbers are those of TensorFlow's CIFAR-10 tutorial.
 
     Args:
       x: float32 [batch, height, width, channels].
+      way: 'product' or 'auto'; or 'native' for `tf.nn.lrn`, which computes in float32.
       depth_radius: channels on either side that count as near.
       bias, alpha, beta: floats, bias > 0.
-      way: 'native' for `tf.nn.lrn`, which computes in float32; anything else for the product.
 
     Returns:
       float32, the shape of `x`.
 
     Raises:
-      ValueError: bias is not positive, so that the base could be zero.
+      ValueError: bias is not positive, so that the base could be zero, or there is no such way.
     """
     if bias <= 0:
         raise ValueError(f"lrn: bias {bias}, expected a positive number")
+    if way not in ("auto", "product", "native"):
+        raise ValueError(f"lrn: way {way!r}, expected 'auto', 'product' or 'native'")
+    with tf.name_scope("lrn"):
+        if way == "native":
+            wide = tf.cast(x, tf.float32)
+            y = tf.cast(tf.nn.lrn(wide, depth_radius, bias, alpha, beta, "native"), x.dtype)
+        else:
+            y = _lrn_by_product(x, depth_radius, bias, alpha, beta)
+        return _activation(tf.identity(y, name="lrn"))
+
+
+def _lrn_by_product(x, depth_radius, bias, alpha, beta):
     channels = int(x.shape[-1])
     offset = np.subtract.outer(np.arange(channels), np.arange(channels))
     band = (abs(offset) <= depth_radius).astype(np.float32)
@@ -275,13 +288,7 @@ def lrn(x, depth_radius, bias, alpha, beta, way="product"):
 
         return x * scale, gradient
 
-    def native(x):
-        wide = tf.nn.lrn(tf.cast(x, tf.float32), depth_radius, bias, alpha, beta, name="native")
-        return tf.cast(wide, x.dtype)
-
-    with tf.name_scope("lrn"):
-        normalized = native(x) if way == "native" else normalize(x)
-        return _activation(tf.identity(normalized, name="lrn"))
+    return normalize(x)
 
 
 def _power(base, exponent):

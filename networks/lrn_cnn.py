@@ -20,8 +20,7 @@ import tensorflow.compat.v1 as tf
 from networks import layers
 
 
-def inference(images, num_classes, is_training, *, initialization, conv_layers, dropout,
-              lrn):
+def inference(images, num_classes, is_training, *, initialization, conv_layers, dropout, lrn):
     """The logits of a batch of images.
 
     Args:
@@ -34,7 +33,7 @@ def inference(images, num_classes, is_training, *, initialization, conv_layers, 
         from N(0, 1), as the book has it.
       conv_layers: convolutions in all, at least two.
       dropout: share of the dense layer's outputs that is dropped in training.
-      lrn: how `layers.lrn` computes.
+      lrn: the `way` of `layers.lrn`.
 
     Returns:
       float32 [batch, num_classes].
@@ -50,17 +49,15 @@ def inference(images, num_classes, is_training, *, initialization, conv_layers, 
     else:
         weights = biases = last_weights = tf.random_normal_initializer(stddev=1.0)
 
-    def normalized(x):
-        return layers.lrn(x, depth_radius=4, bias=1.0, alpha=0.001 / 9.0, beta=0.75, way=lrn)
-
     with tf.variable_scope("conv1"):
-        x = normalized(layers.conv2d(images, 64, 5, weights, biases, layers.relu, pool=(2, 2)))
+        x = layers.conv2d(images, 64, 5, weights, biases, layers.relu, pool=(2, 2))
+        x = layers.lrn(x, lrn)
     with tf.variable_scope("conv2"):
-        x = normalized(layers.conv2d(x, 64, 5, weights, biases, layers.relu))
+        x = layers.lrn(layers.conv2d(x, 64, 5, weights, biases, layers.relu), lrn)
         x = layers.max_pool(x, 2, 2)
     for number in range(3, conv_layers + 1):
         with tf.variable_scope(f"conv{number}"):
-            x = normalized(layers.conv2d(x, 64, 5, weights, biases, layers.relu))
+            x = layers.lrn(layers.conv2d(x, 64, 5, weights, biases, layers.relu), lrn)
     with tf.variable_scope("dense"):
         x = layers.relu(layers.dense(x, 1024, weights, biases))
         x = layers.dropout(x, dropout, is_training)

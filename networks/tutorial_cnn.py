@@ -23,7 +23,7 @@ def inference(images, num_classes, is_training, *, dropout, lrn):
       num_classes: number of logits.
       is_training: bool tensor.
       dropout: share of the outputs of local3 and local4 that is dropped in training.
-      lrn: how `layers.lrn` computes.
+      lrn: the `way` of `layers.lrn`.
 
     Returns:
       float32 [batch, num_classes].
@@ -31,16 +31,13 @@ def inference(images, num_classes, is_training, *, dropout, lrn):
     def normal(stddev):
         return tf.truncated_normal_initializer(stddev=stddev)
 
-    def normalized(x):
-        return layers.lrn(x, depth_radius=4, bias=1.0, alpha=0.001 / 9.0, beta=0.75, way=lrn)
-
     zero, tenth = tf.zeros_initializer(), tf.constant_initializer(0.1)
     with tf.variable_scope("conv1"):
         x = layers.conv2d(images, 64, 5, normal(0.05), zero, layers.relu, (3, 2), l2=False)
-        x = normalized(x)
+        x = layers.lrn(x, lrn)
     with tf.variable_scope("conv2"):
         x = layers.conv2d(x, 64, 5, normal(0.05), tenth, layers.relu, l2=False)
-        x = layers.max_pool(normalized(x), 3, 2)
+        x = layers.max_pool(layers.lrn(x, lrn), 3, 2)
     with tf.variable_scope("local3"):
         x = layers.relu(layers.dense(x, 384, normal(0.04), tenth))
         x = layers.dropout(x, dropout, is_training)

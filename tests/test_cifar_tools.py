@@ -21,6 +21,7 @@ import pytest
 from damage import changed
 from hypothesis import strategies as st
 
+import augmentations
 import cifar_tools
 import console
 from cifar_tools import DataError, Split
@@ -591,7 +592,7 @@ def chapter9(data):
 
 
 def assert_chapter9(cleaned, data):
-    """Equal, but for the rounding of float32: 14 is the largest number there is below."""
+    """Equal, but for the rounding of float32."""
     assert cleaned.dtype == np.float32 and cleaned.shape == (len(data), 576)
     np.testing.assert_allclose(cleaned, chapter9(data), rtol=1e-6, atol=1e-6)
 
@@ -757,23 +758,38 @@ def test_drawing_with_replacement(numbered):
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (28, 28, 1)])
-def test_preparations_against_numpy(shape):
-    images = np.random.default_rng(1).integers(0, 256, (130, *shape)).astype(np.uint8)
+@pytest.mark.parametrize("change", [None, augmentations.noise], ids=["uint8", "augmented"])
+def test_preparations_against_numpy(shape, change):
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (130, *shape)).astype(np.uint8)
+    if change:
+        images = change(images, rng)
     exact = images.astype(np.float64)
-    mean = cifar_tools.mean_image(images)
-    np.testing.assert_allclose(mean, exact.mean(0), rtol=1e-6)
+    mean = exact.mean(0)
     top, left = (shape[0] - 24) // 2, (shape[1] - 24) // 2
-    window = exact[:, top:top + 24, left:left + 24].reshape(130, -1)
-    scale = np.maximum(window.std(1, keepdims=True), window.shape[1] ** -0.5)
-    expected = {
-        "unit": exact / 255, "minus_mean": exact - exact.mean(0),
-        "standardized24": ((window - window.mean(1, keepdims=True)) / scale).reshape(
-            130, 24, 24, shape[2])}
+    window = exact[:, top:top + 24, left:left + 24]
+
+    def standardized(pixels):
+        flat = pixels.reshape(130, -1)
+        scale = np.maximum(flat.std(1, keepdims=True), flat.shape[1] ** -0.5)
+        return ((flat - flat.mean(1, keepdims=True)) / scale).reshape(pixels.shape)
+
+    expected = {"unit": exact / 255, "minus_mean": exact - mean,
+                "standardized24": standardized(window),
+                "gray24": standardized(window.mean(3, keepdims=True))}
     for preparation, pixels in expected.items():
-        found = cifar_tools.prepare(images, preparation, mean)
+        found = cifar_tools.prepare(images, preparation, mean.astype(np.float32))
         assert found.dtype == np.float32
         assert found.shape[1:] == cifar_tools.prepared_shape(shape, preparation)
-        np.testing.assert_allclose(found, pixels, rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(found, pixels, rtol=1e-6,
+                                   atol=1e-4 if preparation == "minus_mean" else 2e-6)
+
+
+def test_mean_image():
+    images = np.random.default_rng(1).integers(0, 256, (130, 32, 32, 3)).astype(np.uint8)
+    mean = cifar_tools.mean_image(images)
+    assert mean.dtype == np.float32
+    np.testing.assert_allclose(mean, images.astype(np.float64).mean(0), rtol=1e-6)
 
 
 def test_images_too_small_for_a_preparation():

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import cnn_train
 import console
 from datasets import shapes
 from training.run_folder import RunFolder
@@ -67,6 +68,19 @@ def test_training_prints_what_a_person_wants_to_know(run_dir):
     (line,) = [line for line in printed.splitlines() if line.startswith("test accuracy")]
     correct = int(line.split("(")[1].split("/")[0])
     assert line == f"test accuracy {correct / 40:.4f} ({correct}/40)"
+
+
+def test_a_run_that_came_while_tensorflow_was_imported_is_taken_up(
+        run_dir, tiny_cifar, tmp_path, monkeypatch, capsys):
+    from training import loop
+    config, new = loop.session_config, tmp_path / "run"
+    monkeypatch.setattr(loop, "session_config", lambda *settings: (
+        new.exists() or shutil.copytree(run_dir[0], new), config(*settings))[1])
+    monkeypatch.setattr(sys, "argv", ["cnn_train.py", "--data-dir", str(tiny_cifar), "--run-dir",
+                                      str(new), "--batch-size", "30", "--epochs", "4"])
+    cnn_train.main()
+    assert "resuming from step 1" in capsys.readouterr().out
+    assert json.loads((new / "recipe.json").read_text())["recipe"]["lrn"] == "product"
 
 
 def test_a_finished_run_says_so_and_trains_on(run_dir, tiny_cifar, script, tmp_path):

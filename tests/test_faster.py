@@ -16,21 +16,24 @@ RECIPE = recipes.RECIPES["lrn_cnn"]
 def test_both_ways_of_lrn_are_timed(dtype, monkeypatch):
     lrn, built = layers.lrn, []
     monkeypatch.setattr(layers, "lrn", lambda x, *settings: (
-        built.append((settings[-1], x.dtype, "GPU" in x.device)), lrn(x, *settings))[1])
+        built.append((*settings, x.dtype, "GPU" in x.device)), lrn(x, *settings))[1])
     seconds = faster.lrn_seconds("/gpu:0", dtype, (2, 3, 3, 8), rounds=4, repeats=3)
     assert built == [("product", dtype, True)] * 3 + [("native", dtype, True)] * 3
     assert seconds.keys() == {"product", "native"}
     assert all(len(spent) == 4 and min(spent) > 0 for spent in seconds.values())
 
 
-@pytest.mark.parametrize("product, native, expected", [
-    (2.0, 1.0, "native"), (1.0, 2.0, "product"), (1.05, 1.0, "product")])
-def test_a_gpu_gets_what_is_clearly_faster(product, native, expected, monkeypatch, capsys):
+@pytest.mark.parametrize("device, precision, dtype, product, native, expected", [
+    ("auto", "float32", tf.float32, 2.0, 1.0, "native"),
+    ("gpu", "bfloat16", tf.bfloat16, 1.0, 2.0, "product"),
+    ("gpu", "float32", tf.float32, 1.05, 1.0, "product")])
+def test_a_gpu_gets_what_is_clearly_faster(
+        device, precision, dtype, product, native, expected, monkeypatch, capsys):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
-    monkeypatch.setattr(faster, "lrn_seconds", lambda device, dtype: {
-        "product": [9.0, product, 0.1], "native": [0.1, native, 9.0]})
-    recipe = faster.choose_lrn(RECIPE, "auto")
-    assert recipe == dataclasses.replace(RECIPE, lrn=expected)
+    monkeypatch.setattr(faster, "lrn_seconds", lambda *place: {
+        ("/gpu:0", dtype): {"product": [9.0, product, 0.1], "native": [0.1, native, 9.0]}}[place])
+    recipe = dataclasses.replace(RECIPE, precision=precision)
+    assert faster.choose_lrn(recipe, device) == dataclasses.replace(recipe, lrn=expected)
     assert f"taking the {expected} one" in capsys.readouterr().out
 
 

@@ -138,28 +138,37 @@ def test_mistakes_are_told(line, words):
     assert words in str(error.value)
 
 
+def began(folder):
+    folder.checkpoints.mkdir()
+    (folder.checkpoints / "model.ckpt-1.meta").touch()
+
+
 def test_auto_precision_is_the_runs_else_the_machines(tmp_path, monkeypatch):
     auto = recipes.RECIPES["lrn_cnn"]
     for native, expected in ((True, "bfloat16"), (False, "float32")):
         monkeypatch.setattr(cnn_train, "native_bfloat16", lambda native=native: native)
         folder = RunFolder(tmp_path / expected)
-        resolved = cnn_train.with_precision(auto, "cpu", folder)
+        resolved = cnn_train.resolved(auto, "cpu", folder)
         assert resolved == dataclasses.replace(auto, precision=expected)
         folder.write_description("a test", resolved, DESCRIPTION, {})
         monkeypatch.setattr(cnn_train, "native_bfloat16", lambda native=native: not native)
-        assert cnn_train.with_precision(auto, "cpu", folder).precision == expected
+        assert cnn_train.resolved(auto, "cpu", folder).precision != expected, "nothing is saved"
+        began(folder)
+        assert cnn_train.resolved(auto, "cpu", folder).precision == expected
     asked = dataclasses.replace(auto, precision="float32")
-    assert cnn_train.with_precision(asked, "cpu", RunFolder(tmp_path / "bfloat16")) == asked
+    assert cnn_train.resolved(asked, "cpu", RunFolder(tmp_path / "bfloat16")) == asked
 
 
 def test_auto_lrn_is_the_runs(tmp_path):
     auto, folder = recipes.RECIPES["lrn_cnn"], RunFolder(tmp_path / "run")
     folder.write_description("a test", dataclasses.replace(auto, lrn="native"), DESCRIPTION, {})
-    assert cnn_train.with_precision(auto, "cpu", folder).lrn == "native"
+    assert cnn_train.resolved(auto, "cpu", folder).lrn == "auto", "nothing is saved"
+    began(folder)
+    assert cnn_train.resolved(auto, "cpu", folder).lrn == "native"
     asked = dataclasses.replace(auto, lrn="product")
-    assert cnn_train.with_precision(asked, "cpu", folder).lrn == "product"
+    assert cnn_train.resolved(asked, "cpu", folder).lrn == "product"
     other = recipes.RECIPES["softmax"]  # has no such layer, and is refused for what it is
-    assert cnn_train.with_precision(other, "cpu", folder).lrn == "auto"
+    assert cnn_train.resolved(other, "cpu", folder).lrn == "auto"
 
 
 def test_augmentation_makes_single_steps():
@@ -170,7 +179,8 @@ def test_augmentation_makes_single_steps():
         cnn_train.parse_arguments(["--steps-per-run", "5"])
 
 
-def test_a_run_of_before_there_was_a_precision():
-    old = recipes.to_dict(recipes.RECIPES["softmax"])
-    del old["precision"]
-    assert recipes.from_dict(old).precision == "float32"
+@pytest.mark.parametrize("name, lrn", [("softmax", "auto"), ("lrn_cnn", "product")])
+def test_a_run_of_before_there_was_a_field(name, lrn):
+    old = recipes.to_dict(recipes.RECIPES[name])
+    del old["precision"], old["lrn"]
+    assert (recipes.from_dict(old).precision, recipes.from_dict(old).lrn) == ("float32", lrn)

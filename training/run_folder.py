@@ -63,6 +63,10 @@ class RunFolder:
         """Whether there is a run here."""
         return self.recipe_file.exists()
 
+    def begun(self):
+        """Whether the run here has come to its first checkpoint, be that whole or not."""
+        return self.exists() and self.checkpoints.exists() and any(self.checkpoints.iterdir())
+
     def remains(self):
         """What stands here under a name that a run would write to."""
         return [item for item in self._items if item.exists()]
@@ -213,7 +217,7 @@ class RunFolder:
                 raise console.UserError(f"{remains[0]} is there, but no recipe.json; give another "
                                         "--run-dir, or --overwrite to delete it")
             return False
-        if not self.checkpoints.exists() or not any(self.checkpoints.iterdir()):
+        if not self.begun():
             if self.metrics_file.exists() or self.result_file.exists():
                 raise console.UserError(f"{self.checkpoints} is empty or gone, so the run cannot "
                                         "be taken up; give another --run-dir, or --overwrite to "
