@@ -491,8 +491,8 @@ def test_stopped_by_a_signal_and_taken_up(tiny_cifar, script, tmp_path):
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     stopped = RunFolder(path).saved()[-1][0]
-    (line,) = error.splitlines()
-    assert f"stopped and saved at step {stopped}; the same command goes on" in line
+    assert f"stopped and saved at step {stopped}; the same command goes on" in error
+    assert error.count("\n") == 1, error
     settings = ("--data-dir", tiny_cifar, "--run-dir", path, "--batch-size", 30)
     told(script("cnn_train.py", *settings, "--steps", 3), 2, "trained for", "larger")
     on = script("cnn_train.py", *settings, "--steps", stopped + 5)
