@@ -78,6 +78,7 @@ def test_a_run_that_came_while_tensorflow_was_imported_is_taken_up(
         new.exists() or shutil.copytree(run_dir[0], new), config(*settings))[1])
     monkeypatch.setattr(sys, "argv", ["cnn_train.py", "--data-dir", str(tiny_cifar), "--run-dir",
                                       str(new), "--batch-size", "30", "--epochs", "4"])
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")  # and taken back before others start processes
     cnn_train.main()
     assert "resuming from step 1" in capsys.readouterr().out
     assert json.loads((new / "recipe.json").read_text())["recipe"]["lrn"] == "product"
