@@ -49,7 +49,7 @@ class Several(NamedTuple):
 # A step that multiplies fewer numbers than this is not worth sharing out among cores.
 ONE_CORE = 10 ** 7
 
-HISTOGRAM = 2 ** 16  # so many numbers at most are counted in a histogram for TensorBoard
+HISTOGRAM = 2 ** 14  # so many numbers at most are counted in a histogram for TensorBoard
 
 
 def build(recipe, image_shape, num_classes, training_images):
@@ -281,8 +281,8 @@ def _summaries(images, loss, accuracy, learning_rate, gradients):
     one number out of several: they are slow, and all would tell no more.
     """
     def some(numbers, count):
-        """All channels of one place out of several."""
-        return tf.reshape(numbers, [-1, numbers.shape[-1]])[::-(-count // HISTOGRAM)]
+        """One number out of several; out of an odd number, or some channels would have none."""
+        return tf.reshape(numbers, [-1])[::-(-count // HISTOGRAM) | 1]
 
     merged = [tf.summary.scalar("loss", loss), tf.summary.scalar("accuracy", accuracy),
               tf.summary.scalar("learning_rate", learning_rate)]
