@@ -31,6 +31,7 @@ PROFILED_RUNS = range(5, 8)
 
 AHEAD = 8  # batches that are prepared in one go
 BATCHES_AT_ONCE = 3  # in evaluation
+CHECKED = 32  # images whose loss must be finite for weights to be saved
 
 
 def train(recipe, dataset, folder, device="auto", profile=False):
@@ -376,10 +377,14 @@ class _Run:
         """Save a checkpoint of this step.
 
         Raises:
-          console.Failure: the weights are no good, their loss on the last batch is not finite.
+          console.Failure: the weights are no good, their loss on images of the last batch is not
+            finite.
         """
         if self.step:
-            loss = self.session.run(self.model.loss, self._batch(self.step - 1))
+            feed = self._batch(self.step - 1)
+            for tensor in (self.model.images, self.model.labels):
+                feed[tensor] = feed[tensor][:CHECKED]
+            loss = self.session.run(self.model.loss, feed)
             if not np.isfinite(loss):
                 raise self._diverged(loss)
         self._save(self.saver, "model.ckpt")
