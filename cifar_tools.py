@@ -434,12 +434,14 @@ def _standardize(out, planes=1):
 
     Args:
       out: float32 [n, height, width, channels], contiguous.
-      planes: how many planes each pixel is the sum of. Of uint8 images sums are exact, where means
+      planes: how many planes each pixel is the sum of. Sums of whole numbers are exact, where means
         would be rounded.
     """
     pixels = out.reshape(len(out), -1)
     length = np.float32(pixels.shape[1])
-    pixels *= length  # so an image of whole numbers has a whole mean, and nothing is rounded here
+    # Of whole numbers no sum and no mean is rounded now, as the length is a multiple of 64. What
+    # was augmented to fractions is centered to some 1e-7 of its pixels.
+    pixels *= length
     pixels -= (np.einsum("ij->i", pixels) / length)[:, None]
     squares = (pixels[:, None] @ pixels[:, :, None])[:, 0]
     pixels /= np.maximum(np.sqrt(squares / length), planes * np.sqrt(length))
@@ -486,22 +488,23 @@ def prepare(images, preparation, mean=None, out=None):
         same without making it gray; 'unit': divided by 255; 'minus_mean': less `mean`.
       mean: float32 [height, width, channels], the mean of the training images; only
         'minus_mean' needs it.
-      out: optional C-contiguous float32 array to write to.
+      out: optional array to write to, of what is returned, C-contiguous.
 
     Returns:
       float32 [N, *prepared_shape(...)].
 
     Raises:
-      ValueError: an unknown preparation, or an `out` that is not contiguous.
+      ValueError: an unknown preparation, or another kind of `out`.
       DataError: the images are too small for it.
     """
     if preparation not in PREPARATIONS:
         raise ValueError(f"preparation {preparation!r}, expected one of {', '.join(PREPARATIONS)}")
-    shape = prepared_shape(images.shape[1:], preparation)
+    shape = len(images), *prepared_shape(images.shape[1:], preparation)
     if out is None:
-        out = np.empty((len(images), *shape), np.float32)
-    elif not out.flags.c_contiguous:
-        raise ValueError("out is not C-contiguous")
+        out = np.empty(shape, np.float32)
+    elif (out.shape, out.dtype, out.flags.c_contiguous) != (shape, np.float32, True):
+        raise ValueError(f"out is {out.dtype} {out.shape} with strides {out.strides}, "
+                         f"expected contiguous float32 {shape}")
     for start in range(0, len(images), 128):  # so many images stay in the cache
         chunk = slice(start, start + 128)
         PREPARATIONS[preparation](images[chunk], mean, out[chunk])

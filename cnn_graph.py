@@ -8,6 +8,7 @@ The tensors people fetch by name: images:0, labels:0, is_training:0, logits:0,
 probabilities:0, loss:0, accuracy:0, learning_rate:0, global_step:0.
 """
 
+import math
 from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
@@ -280,24 +281,28 @@ def _summaries(images, loss, accuracy, learning_rate, gradients):
     Activations are those of the first eight images, and where there are many, histograms count
     one number out of several: they are slow, and all would tell no more.
     """
-    def some(numbers, count):
-        """One number out of several; out of an odd number, or some channels would have none."""
-        return tf.reshape(numbers, [-1])[::-(-count // HISTOGRAM) | 1]
-
     merged = [tf.summary.scalar("loss", loss), tf.summary.scalar("accuracy", accuracy),
               tf.summary.scalar("learning_rate", learning_rate)]
     if images.shape[-1] in (1, 3):
         merged.append(tf.summary.image("images", images[:3], 3))
     for gradient, variable in gradients:
         name, count = variable.op.name, variable.shape.num_elements()
-        merged += [tf.summary.histogram(f"{kind}/{name}", some(numbers, count))
+        merged += [tf.summary.histogram(f"{kind}/{name}", _some(numbers, count))
                    for kind, numbers in (("variables", variable), ("gradients", gradient))]
     for activation in tf.get_collection(layers.ACTIVATIONS):
         name, first = activation.op.name, activation[:8]
         count = 8 * activation.shape[1:].num_elements()
-        merged += [tf.summary.histogram(f"activations/{name}", some(first, count)),
+        merged += [tf.summary.histogram(f"activations/{name}", _some(first, count)),
                    tf.summary.scalar(f"sparsity/{name}", tf.nn.zero_fraction(first))]
     return tf.summary.merge(merged, name="summaries")
+
+
+def _some(numbers, count):
+    """HISTOGRAM numbers of `count` at most, evenly spread and of every channel."""
+    distance = -(-count // HISTOGRAM)
+    while math.gcd(distance, numbers.shape[-1]) > 1:  # it would meet the same channels again
+        distance += 1
+    return tf.reshape(numbers, [-1])[::distance]
 
 
 def parameters():

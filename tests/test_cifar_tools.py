@@ -632,9 +632,10 @@ def test_clean_and_prepare_refuse_what_they_do_not_know():
         cifar_tools.clean(np.zeros(3072, np.uint8))
     with pytest.raises(ValueError, match="preparation 'gray25', expected one of gray24"):
         cifar_tools.prepare(np.zeros((1, 32, 32, 3), np.uint8), "gray25")
-    with pytest.raises(ValueError, match="out is not C-contiguous"):
-        cifar_tools.prepare(np.zeros((1, 32, 32, 3), np.uint8), "gray24",
-                            out=np.empty((1, 24, 24, 2), np.float32)[..., :1])
+    for out in (np.empty((1, 24, 24, 2), np.float32)[..., :1], np.empty((1, 24, 24, 1)),
+                np.empty((1, 24, 24, 3), np.float32)):
+        with pytest.raises(ValueError, match=r"out is .*expected .* float32 \(1, 24, 24, 1"):
+            cifar_tools.prepare(np.zeros((1, 32, 32, 3), np.uint8), "gray24", out=out)
     with pytest.raises(DataError, match="at least 24x24 pixels, these are 32x20"):
         cifar_tools.prepare(np.zeros((1, 32, 20, 3), np.uint8), "gray24")
 

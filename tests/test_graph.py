@@ -458,3 +458,12 @@ def test_summaries_tell_what_the_tutorials_show():
     assert told["sparsity/conv1/relu"].simple_value == pytest.approx(
         (activation[:8] == 0).mean(), abs=1e-6)
     assert told["variables/conv1/weights"].histo.num == 1600
+
+
+def test_a_histogram_counts_numbers_of_every_channel(monkeypatch):
+    monkeypatch.setattr(cnn_graph, "HISTOGRAM", 3000)
+    numbers = np.tile(np.arange(12), (1000, 1))  # every fourth of them is of three channels
+    with tf.Graph().as_default(), tf.Session() as session:
+        some = session.run(cnn_graph._some(tf.constant(numbers), numbers.size))
+    counts = np.bincount(some, minlength=12)
+    assert 2000 < len(some) <= 3000 and counts.max() - counts.min() <= 1

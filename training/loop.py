@@ -377,8 +377,8 @@ class _Run:
         """Save a checkpoint of this step.
 
         Raises:
-          console.Failure: the weights are no good, their loss on images of the last batch is not
-            finite.
+          console.Failure: the weights are no good, their loss on some images of the last batch is
+            not finite.
         """
         if self.step:
             feed = self._batch(self.step - 1)
