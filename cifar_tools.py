@@ -439,8 +439,8 @@ def _standardize(out, planes=1):
     """
     pixels = out.reshape(len(out), -1)
     length = np.float32(pixels.shape[1])
-    # Of whole numbers no sum and no mean is rounded now, as the length is a multiple of 64. Where an
-    # augmentation made fractions, the mean is a millionth or two off.
+    # Of whole numbers no sum and no mean is rounded now, as the length is a multiple of 64. Where
+    # an augmentation made fractions, the mean is a millionth or two off.
     pixels *= length
     pixels -= (np.einsum("ij->i", pixels) / length)[:, None]
     squares = (pixels[:, None] @ pixels[:, :, None])[:, 0]
