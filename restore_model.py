@@ -1,40 +1,54 @@
-"""Restore a trained run, test it, and let it tell what is on your own pictures.
+"""Restore a trained run and evaluate it on the test set, or classify your own pictures.
 
-    python restore_model.py runs/lrn_cnn                    test it again
+    python restore_model.py runs/lrn_cnn                    evaluate it
     python restore_model.py runs/lrn_cnn cat.png dog.jpg    classify pictures
 """
 
 import sys
 
-import console
-from training.run_folder import VIAS, RunFolder, save_figure
+from tf1cifar import console, files
+from tf1cifar.training.run_folder import RunFolder
+
+RESTORE_METHODS = ("saver", "meta_graph", "saved_model")
 
 
 def parse_arguments(arguments=None):
+    """The namespace of a command line.
+
+    Raises:
+      errors.UserError: the command line has a mistake.
+    """
     parser = console.ArgumentParser(
-        description="Restore a trained run and test it, or classify your own pictures with it.")
+        description="Restore a trained run and evaluate it on the test set, or classify your own "
+        "pictures with it.",
+        epilog="examples:\n  python restore_model.py runs/lrn_cnn\n"
+        "  python restore_model.py runs/lrn_cnn cat.png dog.jpg")
     parser.add_argument("run", metavar="RUN", help="run folder, such as runs/lrn_cnn")
     parser.add_argument("images", metavar="IMAGE", nargs="*", default=[],
-                        help="pictures to classify, PNG or JPEG, any size; none: test the run")
-    parser.add_argument("--checkpoint", metavar="C", help="best, latest or the path of a "
-                        "checkpoint (default: what the training's final figure was measured on)")
-    parser.add_argument("--via", choices=VIAS, default="saver",
-                        help="how to restore: build the graph and read its variables, import "
-                        "the saved graph, or load the SavedModel (default: saver)")
+                        help="pictures to classify, PNG or JPEG of any size; without pictures, "
+                        "the run is evaluated on the test set")
+    parser.add_argument("--checkpoint", metavar="C",
+                        help="best, latest, or the path of a checkpoint (default: the checkpoint "
+                        "on which training measured its final accuracy)")
+    parser.add_argument("--via", choices=RESTORE_METHODS, default="saver",
+                        help="way to restore: saver builds the graph and reads its variables, "
+                        "meta_graph imports the saved graph, saved_model loads the SavedModel "
+                        "(default: saver)")
     parser.add_argument("--data-dir", metavar="D",
-                        help="folder of the data set (default: where the training found it)")
+                        help="folder of the data set (default: the folder used in training)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto",
-                        help="what to compute on (default: auto, a GPU if there is one)")
+                        help="processor to compute on (default: auto, a GPU if there is one)")
     return parser.parse_intermixed_args(arguments)
 
 
-def test(session, dataset, prepare, folder):
-    """Print accuracy, whole and per class, and draw confusion_matrix.png."""
+def evaluate_run(session, dataset, prepare, folder):
+    """Print the test accuracy, whole and per class, and draw confusion_matrix.png."""
     import numpy as np
 
-    from training import loop
+    from tf1cifar import drawing
+    from tf1cifar.training.evaluation import evaluate
     labels = dataset.test.labels
-    result = loop.evaluate(session, dataset.test, prepare)
+    result = evaluate(session, dataset.test, prepare)
     print(result.line())
     counts = np.zeros((len(dataset.class_names),) * 2, int)
     np.add.at(counts, (labels, result.predictions), 1)
@@ -42,100 +56,53 @@ def test(session, dataset, prepare, folder):
     for name, row, right in zip(dataset.class_names, counts, counts.diagonal()):
         print(f"  {name:{width}}  {right / max(row.sum(), 1):.4f} ({right}/{row.sum()})")
     file = folder.path / "confusion_matrix.png"
-    save_figure(confusion_matrix(
+    files.save_figure(drawing.confusion_matrix(
         counts, dataset.class_names, f"{dataset.name}: {result.line()}"), file)
     print(f"measured on {dataset.name} ({dataset.directory}); drew {file}")
 
 
-def confusion_matrix(counts, class_names, title):
-    """A figure of how often images of each class are taken for each other one.
-
-    Args:
-      counts: int [classes, classes], row: the label, column: the prediction.
-      class_names: list of str.
-      title: str.
-    """
+def classify(session, paths, images, prepare, class_names, title, folder):
+    """Print the likeliest classes of each picture and draw predictions.png."""
     import numpy as np
-    from matplotlib.figure import Figure
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    figure = Figure(figsize=(8, 7.2), dpi=120, layout="constrained")
-    axes = figure.add_subplot(title=title, xlabel="predicted", ylabel="label")
-    shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(class_names)), class_names, rotation=45, ha="right")
-    axes.set_yticks(range(len(class_names)), class_names)
-    for row, column in np.ndindex(*counts.shape):
-        axes.text(column, row, counts[row, column], ha="center", va="center", fontsize=9,
-                  color="white" if shares[row, column] > 0.5 else "black")
-    figure.colorbar(shown, label="share of the label's images", shrink=0.8)
-    return figure
 
-
-def classify(session, files, images, prepare, class_names, title, folder):
-    """Print the three likeliest classes of each picture and draw predictions.png."""
-    import numpy as np
-    probabilities = session.run("probabilities:0",
-                                {"images:0": prepare(np.stack(images))})
+    from tf1cifar import drawing
+    probabilities = session.run("probabilities:0", {"images:0": prepare(np.stack(images))})
     lines = []
-    for file, row in zip(files, probabilities):
+    for path, row in zip(paths, probabilities):
         likeliest = row.argsort()[::-1][:3]
         lines.append([f"{class_names[index]} {row[index]:.3f}" for index in likeliest])
-        print(f"{file}: {', '.join(lines[-1])}")
+        print(f"{path}: {', '.join(lines[-1])}")
     file = folder.path / "predictions.png"
-    save_figure(predictions(images, files, lines, title), file)
+    files.save_figure(drawing.predictions(images, paths, lines, title), file)
     print(f"{title}; drew {file}")
 
 
-def predictions(images, files, lines, title):
-    """A figure of pictures, as small as the data set's, with what the network takes them for.
-
-    Args:
-      images: list of uint8 [height, width, channels].
-      files: their paths.
-      lines: for each, a list of short texts.
-      title: str.
-    """
-    import pathlib
-
-    from matplotlib.figure import Figure
-    columns = min(len(images), 5)
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(2.2 * max(columns, 2), 2.9 * rows + 0.4), dpi=120,
-                    layout="constrained")
-    figure.suptitle(title)  # file names below are no mathematics, whatever signs they hold
-    for number, (image, file, texts) in enumerate(zip(images, files, lines), 1):
-        axes = figure.add_subplot(rows, columns, number)
-        axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
-        name = console.plain(pathlib.Path(file).name)
-        axes.set_title(name if len(name) <= 24 else name[:21] + "...", fontsize=9,
-                       parse_math=False)
-        axes.set_xlabel("\n".join(texts), fontsize=9)
-        axes.set(xticks=[], yticks=[])
-    return figure
-
-
 def main():
+    """Run the script."""
     options = parse_arguments()
     folder = RunFolder(options.run)
-    name, recipe, data = folder.read_description()
-    import cifar_tools
+    name, recipe, description = folder.read_description()
+    from tf1cifar import data
+    from tf1cifar.data import base, own_pictures
     if options.images:
-        images = [cifar_tools.read_image(file, data["image_shape"]) for file in options.images]
+        images = [own_pictures.read_image(file, description["image_shape"])
+                  for file in options.images]
     else:
-        import datasets
-        dataset = datasets.load_again(data, options.data_dir)
-        if cifar_tools.fingerprint(dataset) != data["crc32"]:
+        dataset = data.reload(description, options.data_dir)
+        if base.fingerprint(dataset) != description["crc32"]:
             print(f"{dataset.directory} holds other images than the run was trained and tested on; "
                   "its figures are not comparable", file=sys.stderr)
     with console.quiet_tensorflow():
-        from training import restore
+        from tf1cifar.training import restore
     with restore.restored(folder, options.checkpoint, options.via, options.device) as (
             session, path):
         print(f"restored {path}, global step {session.run('global_step:0')}, via {options.via}")
+        prepare = restore.prepare_function(folder, recipe)
         if options.images:
-            classify(session, options.images, images, folder.prepare(recipe),
-                     data["class_names"], f"{name} trained on {data['name']}", folder)
+            classify(session, options.images, images, prepare, description["class_names"],
+                     f"{name} trained on {description['name']}", folder)
         else:
-            test(session, dataset, folder.prepare(recipe), folder)
+            evaluate_run(session, dataset, prepare, folder)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,249 @@
+"""The scripts' way of speaking: one-line errors, a progress bar, a quiet TensorFlow.
+
+    run               call a script's main() and turn exceptions into an exit status
+    ArgumentParser    argparse whose complaints are one line
+    bounded           an argparse type: a whole number within limits
+    progress          the bar under anything that takes long
+    quiet_tensorflow  import TensorFlow without its start-up messages
+    caught_signals    collect Ctrl-C and SIGTERM instead of dying of them
+
+This module imports neither TensorFlow nor NumPy, so that `--help` and argument errors are instant.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import signal
+import sys
+import tempfile
+import time
+
+from tf1cifar.errors import Failure, Interrupted, UserError
+
+
+def run(main, name):
+    """Call `main()` and exit with its status; errors become one line on standard error.
+
+    Args:
+      main: function without arguments that returns None or an exit status.
+      name: the script's name, which starts the line.
+
+    Raises:
+      SystemExit: always. The status is 0 after success, 2 for a `UserError`, 1 for a `Failure`
+        or an error of the operating system (disk full, no permission), 130 after Ctrl-C, 143
+        after SIGTERM. Any other exception is a defect of this project and keeps its traceback.
+    """
+    if hasattr(sys.stdout, "reconfigure"):  # not so in a notebook, nor when it is closed
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
+    try:
+        status = main()
+        print(end="", flush=True)  # a broken pipe or a full disk must show before we exit
+        sys.exit(status)
+    except UserError as error:
+        message, status = error, 2
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (Failure, OSError) as error:
+        message, status = error, 1
+    except Interrupted as error:
+        sys.exit(complain(name, error, 128 + error.number, kind=""))
+    except KeyboardInterrupt:
+        message, status = "interrupted", 130
+    except ModuleNotFoundError as error:
+        if error.name not in ("tensorflow", "numpy", "matplotlib", "PIL"):
+            raise
+        message, status = (
+            f"{error.name} is not installed for {sys.executable}; install the packages with "
+            f"'{sys.executable} -m pip install -r requirements.txt', or run 'make train' once "
+            "and then use .venv/bin/python"), 1
+    sys.exit(complain(name, message, status))
+
+
+def complain(name, message, status, kind="error: "):
+    """Print `name: error: message` as one line on standard error and return `status`."""
+    # A message may quote a file or a server, whose control characters must not get through.
+    printable = "".join(c if c.isprintable() else " " for c in str(message))
+    print(f"{name}: {kind}{' '.join(printable.split())}", file=sys.stderr)
+    return status
+
+
+def plain(text):
+    """`text` for a picture: characters that matplotlib's font lacks become question marks."""
+    return "".join(c if c.isprintable() and ord(c) < 0x530 else "?" for c in text)
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Wraps paragraphs as argparse does, but keeps the lines of a text that has several."""
+
+    def _fill_text(self, text, width, indent):
+        if "\n" in text:
+            return "".join(indent + line for line in text.splitlines(keepends=True))
+        return super()._fill_text(text, width, indent)
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """An `argparse.ArgumentParser` that raises a `UserError` where argparse would exit."""
+
+    def __init__(self, **options):
+        super().__init__(allow_abbrev=False, formatter_class=_HelpFormatter, **options)
+
+    def parse_known_args(self, args=None, namespace=None):
+        args = sys.argv[1:] if args is None else list(args)
+        for before, argument in zip(["", *args], args):
+            if re.fullmatch(r"(--[\w-]+=)?", argument):
+                # An empty value would count as not given, or as the current folder.
+                self.error(f"{argument.rstrip('=') or before or 'an argument'}: expected a value, "
+                           "found nothing ('')")
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message):
+        raise UserError(f"{message}; see --help")
+
+
+def bounded(lowest, highest):
+    """An argparse `type` for whole numbers from `lowest` to `highest`."""
+    def whole_number(text):
+        value = int(text)  # argparse turns a ValueError into "invalid whole_number value"
+        if not lowest <= value <= highest:
+            raise argparse.ArgumentTypeError(f"{value}, expected {lowest} to {highest}")
+        return value
+    return whole_number
+
+
+class progress:
+    """A progress bar on standard error; silent when standard error is not a terminal.
+
+    The bar appears after `delay` seconds, so quick work stays quiet. With a `total` of 0 the
+    amount of work is unknown and only the amount done is shown.
+
+        with progress(total, "download", unit="B") as bar:
+            bar.update(done, "any short text")
+    """
+
+    def __init__(self, total, title, unit="", delay=0.5):
+        self.total, self.title, self.unit = total, title, unit
+        self.start = time.monotonic()
+        self.next_draw = self.start + delay
+        self.shown = sys.stderr is not None and sys.stderr.isatty()
+        self.drawn = False
+
+    def update(self, done, note="", remaining=0):
+        """Show that `done` of `total` is done; draws at most ten times a second.
+
+        Args:
+          done: amount of work done.
+          note: short text beside the bar.
+          remaining: amount of work that follows this bar's and counts for the time left.
+        """
+        now = time.monotonic()
+        if not self.shown or now < self.next_draw:
+            return
+        self.next_draw, self.drawn = now + 0.1, True
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        if self.total:
+            share = min(done / self.total, 1.0)
+            left = (now - self.start) * max(self.total - done + remaining, 0) / done if done else 0
+            tail = f" {_short(done)}/{_short(self.total)}{self.unit}  {note}  {_clock(left)} left"
+            width = max(5, min(24, columns - 4 - len(self.title) - len(tail)))
+            line = f"{self.title} [{'=' * int(share * width):<{width}}]{tail}"
+        else:
+            line = f"{self.title} {_short(done)}{self.unit}  {note}"
+        sys.stderr.write("\r\x1b[K" + line[:columns - 1])
+        sys.stderr.flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self.drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def _short(number):
+    """1234 as '1234', 170498071 as '170.5M'."""
+    return f"{number / 1e6:.1f}M" if number >= 1e6 else f"{number}"
+
+
+def _clock(seconds):
+    """6.4 as '6 s', 200 as '3:20 min', 7260 as '2:01 h'."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    return (f"{minutes}:{seconds:02} min" if minutes < 100
+            else f"{minutes // 60}:{minutes % 60:02} h")
+
+
+@contextlib.contextmanager
+def quiet_stderr():
+    """Hold back what Python and C++ write to file descriptor 2 in the block.
+
+    TensorFlow prints warnings about missing GPUs before it reads any of its log settings. The
+    text is shown after all if the block raises. Nothing is held back when the user has set
+    TF_CPP_MIN_LOG_LEVEL, which is the way to ask for TensorFlow's messages.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ or sys.stderr is None:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except Exception:
+            sys.stderr.flush()
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+@contextlib.contextmanager
+def quiet_tensorflow():
+    """Import TensorFlow and start it without its messages; yields `tensorflow.compat.v1`.
+
+        with console.quiet_tensorflow() as tf:
+            from tf1cifar import graph
+    """
+    with quiet_stderr():
+        import tensorflow.compat.v1 as tf
+        tf.config.list_physical_devices()
+        # The first session prints messages too. This one does not touch the GPUs.
+        with tf.Graph().as_default(), tf.Session(
+                config=tf.ConfigProto(device_count={"GPU": 0})) as session:
+            session.run(tf.constant(0))
+        if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3":
+            tf.logging.set_verbosity(tf.logging.ERROR)
+        yield tf
+
+
+@contextlib.contextmanager
+def caught_signals():
+    """Collect Ctrl-C and SIGTERM in a list, so that training can stop after a step and save.
+
+    A second Ctrl-C ends the process at once, wherever it is. Python's own handler would wait for
+    TensorFlow. Nothing that was saved can be lost, whenever the process ends. Only the main
+    thread of a process can catch signals.
+
+    Yields:
+      The list of the signals' numbers.
+    """
+    caught = []
+
+    def handle(number, frame):
+        caught.append(number)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

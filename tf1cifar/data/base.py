@@ -1,0 +1,73 @@
+"""The vocabulary of data that all modules of this folder share.
+
+    DataError    the error about a data set or a picture
+    Split        images with their labels
+    Dataset      a training split, a test split and the names of the classes
+    hold_out     divide a split into training and held-out images
+    fingerprint  the checksum of a data set
+"""
+
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+
+from tf1cifar import errors
+
+
+class DataError(errors.UserError, ValueError):
+    """A data set or a picture is missing, damaged or of another kind than expected."""
+
+
+class Split(NamedTuple):
+    """Images with their labels.
+
+    Attributes:
+      images: uint8 [N, height, width, channels].
+      labels: int64 [N], numbers of classes.
+    """
+    images: np.ndarray
+    labels: np.ndarray
+
+
+class Dataset(NamedTuple):
+    """A whole data set, as `load` of every data module returns it.
+
+    Attributes:
+      name: the key of the data set in `data.TITLES`.
+      directory: path of the folder with the files, a str.
+      class_names: the names of the classes, a tuple; a label is an index into it.
+      train: the `Split` for training.
+      test: the `Split` for testing.
+      note: a remark that the accuracies on this data set need, or ''.
+    """
+    name: str
+    directory: str
+    class_names: tuple
+    train: Split
+    test: Split
+    note: str = ""
+
+
+def hold_out(split, share):
+    """Divide a split into images to train on and images to validate with.
+
+    Args:
+      split: a `Split` of N images.
+      share: the share of the images to hold out, from 0 up to but not including 1.
+
+    Returns:
+      (training, held out): two `Split`s; the held-out images are the last of `split`.
+    """
+    kept = len(split.labels) - round(len(split.labels) * share)
+    return (Split(split.images[:kept], split.labels[:kept]),
+            Split(split.images[kept:], split.labels[kept:]))
+
+
+def fingerprint(dataset):
+    """The CRC-32 of all images and labels of a `Dataset`, as eight hexadecimal digits."""
+    checksum = 0
+    for split in (dataset.train, dataset.test):
+        for array in split:
+            checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+    return f"{checksum:08x}"

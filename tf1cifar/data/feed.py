@@ -1,0 +1,204 @@
+"""What a training step is fed with: everything between the training images and a `feed_dict`.
+
+    batch_indices  the images of one batch, a function of (seed, step)
+    Feed           batches, prepared ahead in a thread, for the graph of a recipe
+
+A `Feed` knows no session. Nothing is remembered from step to step: a batch depends on the recipe
+and the step alone, so training can resume at any step.
+"""
+
+import concurrent.futures
+import contextlib
+import functools
+import os
+import sys
+import threading
+
+import numpy as np
+
+from tf1cifar.data import augmentations, preparation
+
+# The feed prepares so many batches in a row. Between two training steps the processor's caches
+# hold other things, and a single batch would take twice as long.
+PREFETCH_BATCHES = 8
+
+LOAD_IMAGES = 1000  # images of one part of `Feed.resident_parts`
+
+
+@functools.lru_cache(maxsize=2)
+def _shuffled(size, seed, epoch):
+    return np.random.default_rng((seed, epoch, 0)).permutation(size)
+
+
+def batch_indices(size, step, *, batch_size, order, seed):
+    """The indices of the training images in the batch of a step.
+
+    An epoch is one pass over the images in ceil(size / batch_size) batches. The last batch is
+    smaller if a remainder is left.
+
+    Args:
+      size: number of training images.
+      step: 0 for the first batch of the first epoch.
+      batch_size: images in a batch.
+      order: 'shuffled', a fresh permutation every epoch; 'in_order', the order of the files;
+        'with_replacement', each image of each batch drawn at random.
+      seed: seed of the order, not negative.
+
+    Returns:
+      int64 [B].
+    """
+    epoch, number = divmod(step, -(-size // batch_size))
+    if order == "with_replacement":
+        return np.random.default_rng((seed, step, 2)).integers(0, size, batch_size)
+    start, end = number * batch_size, min((number + 1) * batch_size, size)
+    return np.arange(start, end) if order == "in_order" else _shuffled(size, seed, epoch)[start:end]
+
+
+class Feed:
+    """The batches of a recipe's training run.
+
+    Args:
+      recipe: a `recipes.Recipe`.
+      training: the `base.Split` of the N training images, uint8.
+
+    Attributes:
+      mean: float32 [height, width, channels], the mean training image; None unless the recipe's
+        preparation subtracts it.
+      prepare: function of uint8 images -> float32 pixels, for images that are not augmented.
+      image_shape: (height, width, channels) of prepared images.
+      steps_per_epoch: number of batches in a pass over the training images.
+      total_steps: number of training steps of the whole run.
+    """
+
+    def __init__(self, recipe, training):
+        self.recipe, self.labels = recipe, training.labels
+        self.mean = None
+        if recipe.preparation == "minus_mean":
+            self.mean = preparation.mean_image(training.images)
+        self.steps_per_epoch = recipe.steps_per_epoch(len(training.labels))
+        self.total_steps = recipe.total_steps(len(training.labels))
+        images, summed = training.images, 1
+        shape = images.shape[1:]
+        # A crop need not keep pixels that the preparation cuts off.
+        self.image_shape = preparation.prepared_shape(shape, recipe.preparation)
+        self._margin = (shape[0] - self.image_shape[0]) // 2
+        self._resident = recipe.steps_per_run > 1
+        if (recipe.preparation == "gray24" and shape[-1] == 3 and not self._resident
+                and not set(recipe.augment) - {"crop", "flip"}):
+            # The planes can be added up before pixels are moved as well as after. Done once for
+            # all epochs, it leaves a third of the bytes to move.
+            images, summed = preparation.sum_planes(images), 3
+        self._images = images
+        self.prepare = functools.partial(preparation.prepare, preparation=recipe.preparation,
+                                         mean=self.mean)
+        self._prepare = functools.partial(self.prepare, summed=summed)
+
+    def batch(self, step):
+        """The batch of a training step, augmented and prepared.
+
+        Returns:
+          images float32 [B, height, width, channels], labels int64 [B].
+        """
+        chosen = self._indices(step)
+        images = self._images.take(chosen, axis=0)  # much faster than [chosen]
+        if self.recipe.augment:
+            images = augmentations.augment(
+                images, self.recipe.augment,
+                np.random.default_rng((self.recipe.seed, step, 1)), self._margin)
+        return self._prepare(images), self.labels[chosen]
+
+    def _indices(self, step):
+        return batch_indices(len(self.labels), step, batch_size=self.recipe.batch_size,
+                             order=self.recipe.order, seed=self.recipe.seed)
+
+    def indices(self, step, count):
+        """The indices of the images of `count` steps with batches of equal size.
+
+        Returns:
+          int64 [count, B].
+        """
+        return np.stack([self._indices(step + number) for number in range(count)])
+
+    def images_seen(self, step, count):
+        """Number of images in the batches of `count` steps from `step` on, within one epoch."""
+        full = count * self.recipe.batch_size
+        if self.recipe.order == "with_replacement":  # its batches are never smaller
+            return full
+        return min(full, len(self.labels) - step % self.steps_per_epoch * self.recipe.batch_size)
+
+    def epoch_end(self, step):
+        """The last step, counted from 1, of the epoch in which `step` trains, or of the run."""
+        return min((step // self.steps_per_epoch + 1) * self.steps_per_epoch, self.total_steps)
+
+    def ends_epoch(self, step):
+        """Whether an epoch, or the run, has ended after `step` steps."""
+        return step % self.steps_per_epoch == 0 or step == self.total_steps
+
+    def steps_until(self, step, end):
+        """Number of steps that the `session.run` at `step` takes, at most up to step `end`.
+
+        It stops where work between steps is due (checkpoints, summaries), and before the last
+        batch of an epoch if that is smaller than the others.
+        """
+        recipe, last = self.recipe, self.steps_per_epoch - 1
+        count = min(recipe.steps_per_run, end - step)
+        for every in (recipe.checkpoint_every, recipe.summary_every):
+            if every:
+                count = min(count, every - step % every)
+        if len(self.labels) % recipe.batch_size:
+            count = min(count, last - step % self.steps_per_epoch or 1)
+        return count
+
+    def arrays(self, step, count):
+        """The arrays that `graph.Model.step_inputs` are fed with for `count` steps from `step`."""
+        return (self.indices(step, count),) if self._resident else (*self.batch(step), True)
+
+    def runs(self, step, end):
+        """The feeds of all `session.run`s from `step` up to step `end`, prepared ahead.
+
+        A thread prepares the next feeds while the caller trains. Close the generator to wait for
+        that thread.
+
+        Yields:
+          (count, arrays): the number of steps, and the arrays for `graph.Model.step_inputs`.
+        """
+        def prefetch(step):
+            feeds, last = [], min(step + PREFETCH_BATCHES, end)
+            while step < last:
+                count = self.steps_until(step, end)
+                feeds.append((count, self.arrays(step, count)))
+                step += count
+            return step, feeds
+
+        with concurrent.futures.ThreadPoolExecutor(1, initializer=lower_thread_priority) as thread:
+            coming = thread.submit(prefetch, step)
+            while step < end:
+                step, feeds = coming.result()
+                if step < end:
+                    coming = thread.submit(prefetch, step)
+                while feeds:  # each feed can be freed once it has been used
+                    yield feeds.pop(0)
+
+    def resident_parts(self):
+        """The prepared training images in parts, for a graph that keeps them in its memory.
+
+        Yields:
+          (start, images, labels): index of the first image, float32 [n, height, width, channels],
+          int64 [n].
+        """
+        for start in range(0, len(self.labels), LOAD_IMAGES):
+            part = slice(start, start + LOAD_IMAGES)
+            yield start, self._prepare(self._images[part]), self.labels[part]
+
+
+def lower_thread_priority():
+    """Lower this thread's priority, so that it does not delay TensorFlow's compute threads.
+
+    TensorFlow splits an operation evenly among the cores and waits for the slowest core. Only
+    Linux has priorities of threads; elsewhere the call would change the process.
+    """
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        with contextlib.suppress(OSError):  # only a hint
+            nice = os.getpriority(os.PRIO_PROCESS, thread)
+            os.setpriority(os.PRIO_PROCESS, thread, min(nice + 10, 19))

@@ -1,0 +1,203 @@
+"""Every file that this project writes is opened here: whole, or not at all.
+
+    replacing         write a file that takes another's place when it is complete
+    open_new          write a file inside a folder that is not in its place yet
+    new_folder        fill a folder that appears under its name when it is complete
+    replacing_folder  the same for a folder that may replace an older one
+    link_or_copy      give a file a second name
+    lock              keep other processes out
+    write_json, read_json, save_figure, remove
+
+Content is written under a temporary name beside its target, forced to the disk, and renamed. A
+kill at any moment leaves the old version or the new one. TensorFlow itself writes checkpoints,
+SavedModels and event files; nothing else does.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+
+from tf1cifar import errors
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None
+
+
+def partial_path(path):
+    """Temporary path, next to `path`, for the new content until it is complete."""
+    return path.with_name(f".{path.name}.part")
+
+
+def backup_path(path):
+    """Path to which the old version is moved while it is being replaced."""
+    return path.with_name(f".{path.name}.old.part")
+
+
+@contextlib.contextmanager
+def replacing(path, mode="w", **options):
+    """Open a file for writing that takes the place of `path` when the block ends well.
+
+    Args:
+      path: where the file appears.
+      mode: 'w' for text in UTF-8, 'wb' for bytes.
+      options: further arguments of `open`.
+
+    Raises:
+      OSError: the file cannot be written; the error names `path`.
+    """
+    path = pathlib.Path(path)
+    partial = partial_path(path)
+    if "b" not in mode:
+        options.setdefault("encoding", "utf-8")
+    try:
+        try:
+            with open(partial, mode, **options) as out:
+                yield out
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        if not error.errno:
+            raise
+        # The error of a write does not know the file's name, that of `open` knows another one.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def open_new(path):
+    """Open a file for writing bytes, inside a folder of `new_folder`."""
+    return open(path, "wb")
+
+
+@contextlib.contextmanager
+def new_folder(target, existing):
+    """A folder to fill that gets the name `target` when the block ends well.
+
+    Args:
+      target: a `pathlib.Path`.
+      existing: 'merge' moves the files into a folder that is there already, replacing files of
+        the same names; 'refuse' raises the error of the rename.
+
+    Yields:
+      The `pathlib.Path` of the folder to fill. It is removed if the block raises.
+
+    Raises:
+      OSError: the folder cannot be written, or is there and not empty.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
+        made = pathlib.Path(scratch) / "new"
+        made.mkdir()
+        yield made
+        try:
+            os.rename(made, target)
+        except OSError:
+            if existing == "refuse":
+                raise
+            for item in made.iterdir():
+                os.replace(item, target / item.name)
+
+
+@contextlib.contextmanager
+def replacing_folder(target):
+    """A path for a new folder that takes the place of the folder `target`, whole or not at all.
+
+    Args:
+      target: a `pathlib.Path`.
+
+    Yields:
+      The `pathlib.Path` of a folder that does not exist yet.
+    """
+    partial, backup = partial_path(target), backup_path(target)
+    remove(partial)
+    yield partial
+    # A rename cannot replace a full folder. At any moment one whole version has its name or the
+    # backup's.
+    remove(backup)
+    if target.exists():
+        target.rename(backup)
+    partial.rename(target)
+    remove(backup)
+
+
+def link_or_copy(source, target):
+    """Give the file `source` a second name, or copy it where the file system has no links.
+
+    The two names share one file, so damage to one is damage to both.
+    """
+    partial = partial_path(target)
+    partial.unlink(missing_ok=True)
+    try:
+        os.link(source, partial)
+    except OSError:
+        shutil.copyfile(source, partial)
+    os.replace(partial, target)
+
+
+@contextlib.contextmanager
+def lock(path):
+    """Hold an exclusive lock on the file `path`, which is made if need be.
+
+    The operating system frees the lock when the process ends, however it ends.
+
+    Yields:
+      Whether the lock file is new.
+
+    Raises:
+      BlockingIOError: another process holds the lock.
+      OSError: the file cannot be opened.
+    """
+    while True:
+        new = not path.exists()
+        with open(path, "a") as file:
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # The last holder may have removed the file between our opening and locking it.
+                if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    continue
+            yield new
+            return
+
+
+def remove(path):
+    """Remove a file or a folder if it exists."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    elif path.exists() or path.is_symlink():
+        path.unlink()
+
+
+def save_figure(figure, path):
+    """Write a matplotlib figure in the format that the path's suffix names, PNG without one."""
+    with replacing(path, "wb") as out:
+        figure.savefig(out, format=pathlib.Path(path).suffix[1:] or "png", dpi=figure.dpi)
+
+
+def write_json(path, content):
+    """Write a dictionary as JSON."""
+    with replacing(path) as out:
+        json.dump(content, out, indent=2)
+        out.write("\n")
+
+
+def read_json(path):
+    """The dictionary in a JSON file.
+
+    Raises:
+      errors.UserError: the file does not exist, or is not a JSON dictionary.
+    """
+    try:
+        content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise errors.UserError(f"{path}: no such file; is this the folder of a run?") from None
+    except (ValueError, RecursionError) as error:
+        raise errors.UserError(f"{path}: damaged, not JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise errors.UserError(f"{path}: damaged, expected a JSON dictionary")
+    return content

@@ -1,0 +1,279 @@
+"""The graph, as one value: placeholders -> network -> loss -> train_op.
+
+    build       creates everything from the images to the training step in the default graph
+    parameters  number of trained parameters of the default graph
+
+The tensors that people fetch by name: images:0, labels:0, is_training:0, logits:0,
+probabilities:0, loss:0, accuracy:0, learning_rate:0, global_step:0.
+
+This module never runs anything; sessions do that, see `tf1cifar.training`. The layers are in
+`tf1cifar.networks`, the losses in `tf1cifar.losses`.
+"""
+
+from typing import NamedTuple
+
+import tensorflow.compat.v1 as tf
+
+from tf1cifar import losses, networks, recipes, summaries
+
+
+class ResidentTraining(NamedTuple):
+    """A loop in the graph that trains S steps, on images that stay in the graph's memory."""
+    load_images: tf.Operation  # copies a part of the images, fed as images:0, and their labels
+    offset: tf.Tensor          # int64 [], a placeholder: position of that part among all images
+    indices: tf.Tensor         # int64 [S, B], a placeholder: positions of each step's images
+    single_core: bool          # whether one core computes a step faster than several cores
+    loss: tf.Tensor            # float32 [], mean over the steps; fetching it trains
+    accuracy: tf.Tensor        # float32 [], mean over the steps; fetching it trains
+
+
+class Model(NamedTuple):
+    """The tensors and operations of a graph that `build` created; B is any batch size."""
+    images: tf.Tensor           # float32 [B, height, width, channels], a placeholder
+    labels: tf.Tensor           # int64 [B], a placeholder
+    is_training: tf.Tensor      # bool [], a placeholder, false by default
+    logits: tf.Tensor           # float32 [B, num_classes]
+    probabilities: tf.Tensor    # float32 [B, num_classes], softmax of the logits
+    loss: tf.Tensor             # float32 [], mean over the batch plus regularization
+    accuracy: tf.Tensor         # float32 [], share of the batch that is classified correctly
+    learning_rate: tf.Tensor    # float32 [], learning rate of the next step
+    global_step: tf.Variable    # int64 [], number of training steps done
+    train_op: tf.Operation      # one training step, which also updates the epoch's sums
+    resident: ResidentTraining  # the loop over resident images; None if batches are fed
+    step_inputs: tuple          # tensors to feed when session.run trains, in the order of `Feed`
+    step_fetches: tuple         # tensors to fetch then: loss, accuracy, and operations to run
+    epoch_loss: tf.Tensor       # float64 [], mean training loss of the epoch so far
+    epoch_accuracy: tf.Tensor   # float64 [], training accuracy of the epoch so far
+    start_epoch: tf.Operation   # sets the epoch's sums to zero
+    use_averages: tf.Operation  # copies the moving averages, if there are any, to the weights
+    summaries: tf.Tensor        # string [], serialized summary of a training batch
+
+
+# Training steps with fewer multiplications than this are faster on one core than on several.
+SINGLE_CORE_LIMIT = 10 ** 7
+
+
+def build(recipe, image_shape, num_classes, training_images):
+    """Build the graph of `recipe` in the default graph.
+
+    Args:
+      recipe: a `Recipe`. `precision="auto"` counts as float32 and `lrn="auto"` as "product".
+      image_shape: (height, width, channels) of prepared images.
+      num_classes: number of classes.
+      training_images: number of training images, which the learning rate schedule depends on.
+
+    Returns:
+      A `Model`.
+    """
+    tf.set_random_seed(recipe.seed)
+    # The variable has a scope of its own, so that `global_step:0` is the number below and not a
+    # handle of the variable.
+    with tf.variable_scope("training"):
+        global_step = tf.get_variable(
+            "global_step", [], tf.int64, tf.zeros_initializer(), trainable=False,
+            collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.GLOBAL_STEP])
+    tf.identity(global_step, "global_step")
+    images = tf.placeholder(tf.float32, [None, *image_shape], "images")
+    labels = tf.placeholder(tf.int64, [None], "labels")
+    is_training = tf.placeholder_with_default(False, [], "is_training")
+
+    # A function, because a loop in the graph must compute the rate anew in every step.
+    def learning_rate_now():
+        with tf.name_scope("schedule"):
+            return _learning_rate(recipe, global_step, training_images)
+
+    optimizer = _optimizer(recipe, learning_rate_now)
+    averages = _moving_averages(recipe, global_step)
+
+    logits = tf.identity(_logits(recipe, images, num_classes, is_training), "logits")
+    probabilities = tf.nn.softmax(logits, name="probabilities")
+    loss = tf.identity(_loss(recipe, logits, labels), "loss")
+    hits = _hits(logits, labels)
+    accuracy = tf.reduce_mean(tf.cast(hits, tf.float32), name="accuracy")
+    learning_rate = tf.identity(learning_rate_now(), "learning_rate")
+    with tf.variable_scope("epoch"):
+        sums = {name: tf.get_variable(name, [], tf.float64, tf.zeros_initializer(),
+                                      trainable=False) for name in ("seen", "loss", "hits")}
+        start_epoch = tf.group(*[total.assign(0.0) for total in sums.values()])
+    gradients, step = _training_step(optimizer, averages, global_step, loss, hits, sums)
+    train_op = tf.group(step, name="train_op")
+
+    def resident_step(images, labels):
+        logits = _logits(recipe, images, num_classes, tf.constant(True))
+        loss, hits = _loss(recipe, logits, labels), _hits(logits, labels)
+        _, step = _training_step(optimizer, averages, global_step, loss, hits, sums)
+        return loss, hits, step
+
+    resident = None
+    step_inputs, step_fetches = (images, labels, is_training), (loss, accuracy, train_op)
+    if recipe.steps_per_run > 1:
+        single_core = recipe.batch_size * parameters() < SINGLE_CORE_LIMIT
+        resident = _resident_training(resident_step, images, labels, training_images,
+                                      _dtype(recipe), single_core)
+        step_inputs, step_fetches = (resident.indices,), (resident.loss, resident.accuracy)
+    use_averages = tf.group([variable.assign(averages.average(variable))
+                             for variable in tf.trainable_variables()] if averages else [],
+                            name="use_averages")
+    with tf.name_scope("summaries"):
+        summary = summaries.merged(images, loss, accuracy, learning_rate, gradients)
+    return Model(images, labels, is_training, logits, probabilities, loss, accuracy,
+                 learning_rate, global_step, train_op, resident, step_inputs, step_fetches,
+                 sums["loss"] / sums["seen"], sums["hits"] / sums["seen"], start_epoch,
+                 use_averages, summary)
+
+
+def parameters():
+    """Number of trained parameters in the default graph."""
+    return sum(variable.shape.num_elements() for variable in tf.trainable_variables())
+
+
+# ---------------------------------------------------------------------------------------
+# Network, loss and training step
+
+
+def _dtype(recipe):
+    return tf.bfloat16 if recipe.precision == "bfloat16" else tf.float32
+
+
+def _logits(recipe, images, num_classes, is_training):
+    """The float32 logits of float32 `images`; the network computes in the recipe's precision."""
+    inference = networks.get(recipe.network)
+    options = {name: getattr(recipe, name) for name in recipes.NETWORKS[recipe.network]}
+    logits = inference(tf.cast(images, _dtype(recipe)), num_classes, is_training, **options)
+    return tf.cast(logits, tf.float32)
+
+
+def _loss(recipe, logits, labels):
+    """The loss that training minimizes: the recipe's loss plus, if it has any, regularization."""
+    with tf.name_scope(recipe.loss):
+        loss = losses.LOSSES[recipe.loss](logits, labels)
+    if not recipe.l2:
+        return loss
+    with tf.name_scope("l2"):
+        losses.add_l2(recipe.l2)
+        return tf.add_n([loss, *_current_graph_items(tf.GraphKeys.REGULARIZATION_LOSSES)])
+
+
+def _hits(logits, labels):
+    """bool [batch]: whether the right class has the largest logit."""
+    with tf.name_scope("hits"):
+        return tf.equal(tf.argmax(logits, 1), labels)
+
+
+def _training_step(optimizer, averages, global_step, loss, hits, sums):
+    """Create the operation of one training step.
+
+    The sums of the epoch are variables, so that every checkpoint contains them: a run that is
+    resumed in the middle of an epoch reports the figures of the whole epoch.
+
+    Returns:
+      (list of (gradient, variable), operation).
+    """
+    with tf.variable_scope("training", reuse=tf.AUTO_REUSE):
+        gradients = optimizer.compute_gradients(loss)
+        step = optimizer.apply_gradients(gradients, global_step)
+        if averages:
+            with tf.control_dependencies([step]):
+                step = averages.apply(tf.trainable_variables())
+    batch = tf.cast(tf.size(hits), tf.float64)
+    return gradients, tf.group(
+        step, sums["seen"].assign_add(batch),
+        sums["loss"].assign_add(batch * tf.cast(loss, tf.float64)),
+        sums["hits"].assign_add(tf.reduce_sum(tf.cast(hits, tf.float64))),
+        *_current_graph_items(tf.GraphKeys.UPDATE_OPS))
+
+
+def _current_graph_items(key):
+    """Items of the collection that belong to the current graph.
+
+    (Inside a while_loop body the collection also lists the outer graph's items.)
+    """
+    return [item for item in tf.get_collection(key) if item.graph is tf.get_default_graph()]
+
+
+def _learning_rate(recipe, global_step, training_images):
+    """float32 [], the learning rate of the step after `global_step`."""
+    rate = recipe.learning_rate
+    if recipe.schedule == "cosine":
+        return tf.train.cosine_decay(rate, global_step, recipe.total_steps(training_images))
+    if recipe.schedule in ("steps", "exponential"):
+        steps = recipe.decay_epochs * recipe.steps_per_epoch(training_images)
+        return tf.train.exponential_decay(rate, global_step, steps, recipe.decay_rate,
+                                          staircase=recipe.schedule == "steps")
+    return tf.constant(rate)
+
+
+def _optimizer(recipe, learning_rate):
+    """The optimizer of the recipe; `learning_rate` is a function without arguments."""
+    if recipe.optimizer == "gradient_descent":
+        return tf.train.GradientDescentOptimizer(learning_rate)
+    if recipe.optimizer == "momentum":
+        return tf.train.MomentumOptimizer(learning_rate, recipe.momentum)
+    return tf.train.AdamOptimizer(learning_rate, recipe.beta1)
+
+
+def _moving_averages(recipe, global_step):
+    """The object that averages the weights, None if the recipe has no moving averages."""
+    if not recipe.moving_average:
+        return None
+    # With the global step, the decay starts low, so that the initial weights are soon forgotten.
+    return tf.train.ExponentialMovingAverage(recipe.moving_average, global_step)
+
+
+# ---------------------------------------------------------------------------------------
+# Training on images in the graph's memory
+
+
+def _resident_training(training_step, images, labels, training_images, dtype, single_core):
+    """Create the loop of `ResidentTraining`.
+
+    For small networks, feeding a batch and the overhead of session.run cost more than the step.
+    Here the prepared images stay in graph memory and only the indices of each batch are fed.
+
+    Args:
+      training_step: function (images, labels) -> (loss, hits, operation).
+      images, labels: the placeholders from which `load_images` copies.
+      training_images: number of images in memory.
+      dtype: dtype of the images in memory.
+      single_core: see `ResidentTraining`.
+    """
+    def memory(name, shape, dtype):
+        return tf.get_variable(name, [training_images, *shape], dtype, tf.zeros_initializer(),
+                               trainable=False, collections=[tf.GraphKeys.LOCAL_VARIABLES])
+
+    with tf.variable_scope("resident"):
+        all_images = memory("images", images.shape[1:], dtype)
+        all_labels = memory("labels", [], tf.int64)
+        offset = tf.placeholder(tf.int64, [], "offset")
+        part = slice(offset, offset + tf.size(labels, out_type=tf.int64))
+        load_images = tf.group(all_images[part].assign(tf.cast(images, dtype)),
+                               all_labels[part].assign(labels), name="load_images")
+    indices = tf.placeholder(tf.int64, [None, None], "indices")
+    steps = tf.shape(indices)[0]
+
+    def batch(number):
+        return tf.gather(all_images, indices[number]), tf.gather(all_labels, indices[number])
+
+    def body(number, images, labels, loss_sum, accuracy_sum):
+        with tf.variable_scope(tf.get_variable_scope(), reuse=True):
+            loss, hits, step = training_step(images, labels)
+        # On a single core the next batch is gathered at the same time, by another core. A step on
+        # all cores would have to wait for that core.
+        with tf.control_dependencies([] if single_core else [step]):
+            next_batch = batch(tf.minimum(number + 1, steps - 1))
+        with tf.control_dependencies([step]):
+            return (number + 1, *next_batch, loss_sum + loss,
+                    accuracy_sum + tf.reduce_mean(tf.cast(hits, tf.float32)))
+
+    graph = tf.get_default_graph()
+    before = {key: len(graph.get_collection(key)) for key in graph.get_all_collection_keys()}
+    *_, loss_sum, accuracy_sum = tf.while_loop(
+        lambda number, *_: number < steps, body, [0, *batch(0), 0.0, 0.0], name="training_loop",
+        parallel_iterations=1)  # a step needs the weights of the step before it
+    # The loop's body adds its own tensors to the graph's collections, but the graph outside the
+    # loop cannot use them.
+    for key in graph.get_all_collection_keys():
+        del graph.get_collection_ref(key)[before.get(key, 0):]
+    return ResidentTraining(load_images, offset, indices, single_core,
+                            loss_sum / tf.cast(steps, tf.float32),
+                            accuracy_sum / tf.cast(steps, tf.float32))

@@ -1,0 +1,1 @@
+"""Sessions and run folders: everything that runs the graph, records a run and restores it."""

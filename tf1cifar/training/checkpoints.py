@@ -1,0 +1,267 @@
+"""The checkpoints of a run: save, best, restore, tidy.
+
+    model.ckpt-STEP  a checkpoint of every epoch, of which the last few are kept
+    best-STEP        the weights with the best held-out accuracy so far
+
+A checkpoint has three files. Its .index is written last and removed first, so a checkpoint is
+complete as soon as its .index is there beside the others.
+
+TensorFlow is imported by the methods that take a session: it takes seconds, and the scripts list
+and tidy checkpoints before they know that they need it.
+"""
+
+import pathlib
+import re
+import sys
+
+from tf1cifar import errors, files
+
+LATEST, BEST = "model.ckpt", "best"  # the two kinds
+WEIGHTS = (".index", ".data-00000-of-00001")
+SUFFIXES = (*WEIGHTS, ".meta")
+
+# Names of variables in the first runs, which had no precision in recipe.json: now -> then.
+FORMER_NAMES = {
+    "training/global_step": "global_step",
+    "training_1/beta1_power": "training/beta1_power",
+    "training_1/beta2_power": "training/beta2_power",
+    "epoch/loss": "epoch/loss_sum",
+    "epoch/hits": "epoch/hits_sum",
+}
+
+
+class Checkpoints:
+    """The checkpoints in a folder, which need not exist.
+
+    Args:
+      folder: a `pathlib.Path`.
+      max_to_keep: number of checkpoints to keep beside the best one.
+    """
+
+    def __init__(self, folder, max_to_keep=5):
+        self.folder, self.max_to_keep = folder, max_to_keep
+        self._saver = self._best_saver = self._meta_graph = None
+
+    # -----------------------------------------------------------------------------------
+    # Without a session
+
+    def saved(self, kind=LATEST):
+        """The complete checkpoints of a kind, the latest last.
+
+        Returns:
+          A list of (step, path as `tf.train.Saver.restore` takes it).
+        """
+        found = []
+        for index in self.folder.glob(f"{kind}-*.index"):
+            step = re.fullmatch(rf"{re.escape(kind)}-(\d+)", index.stem)
+            if step and all(index.with_suffix(suffix).exists() for suffix in SUFFIXES):
+                found.append((int(step[1]), str(index.with_suffix(""))))
+        return sorted(found)
+
+    def has_files(self):
+        """Whether any file of a checkpoint is there, be the checkpoint complete or not."""
+        return self.folder.exists() and any(self.folder.iterdir())
+
+    def find(self, name):
+        """The path of a checkpoint, as `tf.train.Saver.restore` takes it.
+
+        Args:
+          name: 'best', 'latest', the name of a checkpoint in the folder, or the path of any
+            checkpoint; the path may end with .index or .meta.
+
+        Raises:
+          errors.UserError: there is no such checkpoint.
+        """
+        if name in ("best", "latest"):
+            saved = self.saved(BEST if name == "best" else LATEST)
+            if not saved:
+                raise errors.UserError(f"{self.folder}: no {name} checkpoint; "
+                                       "train the run first, or longer")
+            return saved[-1][1]
+        prefix = name.removesuffix(".index").removesuffix(".meta")
+        for path in (prefix, str(self.folder / prefix)):
+            if pathlib.Path(path + ".index").exists():
+                return path
+        known = [pathlib.Path(path).name for _, path in self.saved(BEST) + self.saved()]
+        raise errors.UserError(f"--checkpoint {name}: no such checkpoint; expected best, "
+                               f"latest, a path, or one of {', '.join(known)}")
+
+    def final(self, measured=None):
+        """The path of the checkpoint that represents the run.
+
+        Args:
+          measured: name of the checkpoint on which the final accuracy was measured. Without it,
+            or if that checkpoint is gone, the best one represents the run, else the latest.
+
+        Raises:
+          errors.UserError: there is no checkpoint.
+        """
+        saved = [path for _, path in self.saved() + self.saved(BEST)]
+        if not saved:
+            raise errors.UserError(f"{self.folder}: no checkpoint yet; train longer")
+        return next((path for path in saved if pathlib.Path(path).name == measured), saved[-1])
+
+    def tidy(self):
+        """Remove the files of half-written and half-removed checkpoints, and nothing else."""
+        for pattern in (".*.part", "*checkpoint.tmp*"):
+            for item in self.folder.glob(pattern):
+                files.remove(item)
+        for kind in (LATEST, BEST):
+            complete = {step for step, _ in self.saved(kind)}
+            latest = max(complete, default=-1)
+            for item in list(self.folder.glob(f"{kind}-*")):
+                name = re.fullmatch(rf"({re.escape(kind)}-(\d+))(\..+)", item.name)
+                if not name:
+                    continue
+                step, suffix = int(name[2]), name[3]
+                if step in complete:
+                    keep = suffix in SUFFIXES
+                else:
+                    # Saver deletes the .meta file of an old checkpoint first. So weights without
+                    # .meta are a half-deleted checkpoint if a later complete one exists.
+                    # Otherwise they are kept.
+                    keep = step > latest and all(
+                        (self.folder / (name[1] + part)).exists() for part in WEIGHTS)
+                if keep:
+                    continue
+                # The .index file is written last, so an .index without data means lost files,
+                # unless a later checkpoint shows that this one was being deleted.
+                if suffix == ".index" and step > latest:
+                    print(f"{item}: the other files of this checkpoint are missing; it is not "
+                          "used", file=sys.stderr)
+                files.remove(item)
+
+    # -----------------------------------------------------------------------------------
+    # With a session on the default graph
+
+    def attach(self):
+        """Make the savers of the default graph, which must be complete.
+
+        Every checkpoint has the same graph, so its .meta is made once.
+        """
+        import tensorflow.compat.v1 as tf
+        self._saver = tf.train.Saver(max_to_keep=self.max_to_keep)
+        self._best_saver = tf.train.Saver(max_to_keep=0)  # keeps all; `save_best` removes them
+        self._meta_graph = self._saver.export_meta_graph().SerializeToString()
+
+    def restore_latest(self, session, required=False):
+        """Restore the latest checkpoint that can be read.
+
+        Args:
+          session: a session on the graph that `attach` saw.
+          required: whether a missing checkpoint is an error, as after a recorded epoch.
+
+        Returns:
+          The checkpoint's step, or None if there is no checkpoint.
+
+        Raises:
+          errors.Failure: there are checkpoints, or there must be, and none can be read.
+        """
+        saved = self.saved()
+        found = self._restore_first(session, reversed(saved), "the checkpoint before it is used")
+        if not found:
+            if saved or required:
+                raise self._nothing_restorable()
+            return None
+        step, _, damaged = found
+        good = [path for _, path in saved if path not in damaged]
+        best = [path for _, path in self.saved(BEST)]
+        # A process that died may have left more than are kept.
+        self._remove(good[:-self.max_to_keep] + best[:-1])
+        self._saver.recover_last_checkpoints(good[-self.max_to_keep:])
+        return step
+
+    def restore_final(self, session):
+        """Restore the best checkpoint, or the latest if there is no best one that can be read.
+
+        Returns:
+          (step, path) of the checkpoint.
+
+        Raises:
+          errors.Failure: no checkpoint can be read.
+        """
+        saved = self.saved() + self.saved(BEST)
+        found = self._restore_first(session, reversed(saved), "another checkpoint is used")
+        if not found:
+            raise self._nothing_restorable()
+        return found[:2]
+
+    def _restore_first(self, session, saved, otherwise):
+        """(step, path, damaged paths) of the first checkpoint that can be restored, or None."""
+        damaged = []
+        for step, path in saved:
+            try:
+                restore_variables(session, self._saver, path)
+            except errors.Failure as failure:
+                damaged.append(path)
+                print(f"{failure}; {otherwise}", file=sys.stderr)
+                continue
+            return step, path, damaged
+        return None
+
+    def _nothing_restorable(self):
+        return errors.Failure(f"{self.folder}: no checkpoint can be restored; "
+                              "--overwrite starts the run anew")
+
+    def save(self, session, step):
+        """Save the variables as the latest checkpoint and remove the oldest one too many."""
+        self._save(session, step, self._saver, LATEST, "checkpoint")
+
+    def save_best(self, session, step, same_as_latest):
+        """Save the variables as the best checkpoint, in place of the best one before.
+
+        Args:
+          session: a session with the weights to save.
+          step: their training step.
+          same_as_latest: whether the latest checkpoint holds these weights already. The best one
+            is then a second name of it.
+        """
+        import tensorflow.compat.v1 as tf
+        earlier = [path for saved_step, path in self.saved(BEST) if saved_step != step]
+        if same_as_latest:
+            best = self.folder / f"{BEST}-{step}"
+            for suffix in reversed(SUFFIXES):  # the .index last
+                files.link_or_copy(self.folder / f"{LATEST}-{step}{suffix}",
+                                   best.with_name(best.name + suffix))
+            tf.train.update_checkpoint_state(str(self.folder), str(best),
+                                             latest_filename="best_checkpoint")
+        else:
+            self._save(session, step, self._best_saver, BEST, "best_checkpoint")
+        self._remove(earlier)
+
+    def _save(self, session, step, saver, kind, state_file):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        prefix = self.folder / kind
+        with files.replacing(f"{prefix}-{step}.meta", "wb") as out:
+            out.write(self._meta_graph)
+        saver.save(session, str(prefix), global_step=step, write_meta_graph=False,
+                   latest_filename=state_file)
+
+    def _remove(self, paths):
+        import tensorflow.compat.v1 as tf
+        for path in paths:
+            tf.train.remove_checkpoint(path)
+
+
+def restore_variables(session, saver, path):
+    """Restore the checkpoint at `path` with a `tf.train.Saver`, by FORMER_NAMES if need be.
+
+    Raises:
+      errors.Failure: the checkpoint is damaged or belongs to another graph.
+    """
+    import tensorflow.compat.v1 as tf
+
+    from tf1cifar.training.session import short_message
+    try:
+        try:
+            saver.restore(session, path)
+        except tf.errors.NotFoundError:
+            stored = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+            names = {variable.op.name: variable for variable in tf.global_variables()}
+            former = {name if name in stored else FORMER_NAMES.get(name): variable
+                      for name, variable in names.items()}
+            if not former.keys() <= stored.keys():
+                raise
+            tf.train.Saver(former).restore(session, path)
+    except (tf.errors.OpError, ValueError) as error:
+        raise errors.Failure(f"{path}: cannot be restored; {short_message(error)}") from error

@@ -1,0 +1,82 @@
+"""Evaluation: run a data set through a graph by the names of its tensors."""
+
+import concurrent.futures
+import contextlib
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from tf1cifar import console
+from tf1cifar.data.base import Split
+
+BATCH_SIZE = 250
+PARALLEL_BATCHES = 3  # with fewer, a core is idle at times
+
+
+class Evaluation(NamedTuple):
+    """Predictions of a graph for N images, and their quality."""
+    predictions: np.ndarray  # int64 [N], the class of the largest logit
+    loss: float              # mean over the images
+    correct: int             # number of right predictions
+    accuracy: float          # correct / N
+
+    def line(self):
+        """The line that every script prints of a test."""
+        return f"test accuracy {self.accuracy:.4f} ({self.correct}/{len(self.predictions)})"
+
+
+def evaluate(session, split, prepare):
+    """Evaluate all images of `split` in the session's graph, built here or imported.
+
+    Several batches run at the same time, so that no core is idle between them.
+
+    Args:
+      session: a session on a graph with images:0, labels:0, logits:0 and loss:0.
+      split: a `base.Split`.
+      prepare: function of images -> float32 pixels, called in several threads.
+
+    Returns:
+      An `Evaluation`.
+    """
+    def run(batch):
+        return session.run(["logits:0", "loss:0"],
+                           {"images:0": prepare(batch.images), "labels:0": batch.labels})
+
+    predictions, losses = [], []
+    batches = evaluation_batches(split)
+    with (concurrent.futures.ThreadPoolExecutor(PARALLEL_BATCHES) as threads,
+          console.progress(len(split.labels), "evaluating") as bar):
+        for (_, labels), (logits, loss) in zip(batches, threads.map(run, batches)):
+            predictions.append(logits.argmax(1))
+            losses.append(float(loss) * len(labels))
+            bar.update(sum(map(len, predictions)))
+    predictions = np.concatenate(predictions)
+    correct = int((predictions == split.labels).sum())
+    return Evaluation(predictions, sum(losses) / len(predictions), correct,
+                      correct / len(predictions))
+
+
+def evaluation_batches(split, batch_size=BATCH_SIZE):
+    """All images of a split in order, as a list of `Split`s; the last one may be smaller."""
+    return [Split(*(array[start:start + batch_size] for array in split))
+            for start in range(0, len(split.labels), batch_size)]
+
+
+@contextlib.contextmanager
+def averaged_weights(session, model):
+    """Use the moving averages of the weights, if the graph has any, as the weights in the block.
+
+    Args:
+      session: a session on the default graph.
+      model: the `graph.Model` of that graph.
+    """
+    if not model.use_averages.control_inputs:
+        yield
+        return
+    weights = tf.trainable_variables()
+    values = session.run(weights)
+    session.run(model.use_averages)
+    yield
+    for variable, value in zip(weights, values):
+        variable.load(value, session)

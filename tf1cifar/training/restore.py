@@ -1,0 +1,120 @@
+"""Restored runs: the three ways in which the tutorials get their weights back.
+
+    restored          a session with the weights of a run
+    prepare_function  the preparation of images that goes with them
+"""
+
+import contextlib
+import functools
+
+import tensorflow.compat.v1 as tf
+
+from tf1cifar import errors, graph
+from tf1cifar.data import preparation
+from tf1cifar.training import graph_check
+from tf1cifar.training.checkpoints import restore_variables
+from tf1cifar.training.session import session_config, short_message, tensorflow_errors_as_failures
+
+
+def prepare_function(folder, recipe):
+    """The function that prepares images for a run's network: uint8 images -> float32 pixels.
+
+    Args:
+      folder: a `run_folder.RunFolder`.
+      recipe: its recipe.
+
+    Raises:
+      errors.UserError: the mean training image is needed, and is missing or damaged.
+    """
+    mean = None
+    if recipe.preparation == "minus_mean":
+        mean = preparation.load_mean_image(folder.mean_image_file)
+    return functools.partial(preparation.prepare, preparation=recipe.preparation, mean=mean)
+
+
+@contextlib.contextmanager
+def restored(folder, checkpoint=None, via="saver", device="auto"):
+    """A session on a graph that holds a run's weights; the graph is the default one.
+
+    Args:
+      folder: a `run_folder.RunFolder`.
+      checkpoint: see `RunFolder.checkpoint_path`.
+      via: 'saver' builds the graph from recipe.json and restores the variables; 'meta_graph'
+        imports the graph that was saved with the checkpoint; 'saved_model' loads the SavedModel
+        that ends a training run.
+      device: see `session.session_config`.
+
+    Yields:
+      (session, path): the session, and the path of what was restored.
+
+    Raises:
+      errors.UserError: there is no such run or checkpoint, or its graph is refused.
+      errors.Failure: TensorFlow cannot read it.
+    """
+    _, recipe, data = folder.read_description()
+    num_classes = len(data["class_names"])
+    shape = preparation.prepared_shape(data["image_shape"], recipe.preparation)
+    if via == "saved_model":
+        if checkpoint:
+            raise errors.UserError("--via saved_model has one set of weights; "
+                                   "leave out --checkpoint")
+        path = str(folder.saved_model)
+        if not folder.result_file.exists() or not folder.saved_model.exists():
+            raise errors.UserError(f"{path}: no SavedModel yet, training ends with writing it")
+    else:
+        path = folder.checkpoint_path(checkpoint)
+
+    def build():
+        graph.build(recipe, shape, num_classes, data["training_images"])
+
+    with (tf.Graph().as_default(), tensorflow_errors_as_failures(),
+          tf.Session(config=session_config(device)) as session):
+        if via == "saved_model":
+            load_saved_model(session, path, build)
+        elif via == "meta_graph":
+            restore_variables(session, import_meta_graph(f"{path}.meta", build), path)
+        else:
+            build()
+            restore_variables(session, tf.train.Saver(), path)
+        if via != "saver":
+            graph_check.check_tensors(session.graph, shape, num_classes, path)
+        session.run(session.graph.get_operation_by_name("use_averages"))
+        yield session, path
+
+
+def import_meta_graph(path, build=None):
+    """Import the graph in a .meta file into the default graph.
+
+    Args:
+      path: path of the file.
+      build: see `graph_check.check`.
+
+    Returns:
+      The graph's `tf.train.Saver`.
+
+    Raises:
+      errors.UserError: the graph is refused, see `graph_check`.
+      errors.Failure: the file is missing or damaged; the message names it.
+    """
+    meta_graph = graph_check.read_meta_graph(path, build)
+    with _import_errors_as_failures(path):
+        return tf.train.import_meta_graph(meta_graph)
+
+
+def load_saved_model(session, path, build=None):
+    """Load the SavedModel in the folder `path` into the session and its graph.
+
+    Raises:
+      As `import_meta_graph`.
+    """
+    graph_check.check_saved_model(path, build)
+    with _import_errors_as_failures(path):
+        tf.saved_model.loader.load(session, [tf.saved_model.tag_constants.SERVING], path)
+
+
+@contextlib.contextmanager
+def _import_errors_as_failures(path):
+    try:
+        yield
+    except Exception as error:  # a damaged file can raise nearly anything
+        raise errors.Failure(f"{path}: cannot be imported ({short_message(error)})") from error

@@ -1,0 +1,219 @@
+"""The run folder: the files that a training run leaves behind and resumes from.
+
+    recipe.json         settings, data set, versions
+    checkpoints/        model.ckpt-STEP after every epoch, best-STEP for the best one so far
+    metrics.csv         one line for each epoch
+    events/             TensorBoard
+    learning_curve.png  error of each epoch
+    result.json         the final accuracy and the checkpoint on which it was measured
+    saved_model/        that checkpoint as a SavedModel
+    mean_image.npy      mean of the training images, where the preparation subtracts it
+    profile/            traces of some steps, where --profile asked for them
+
+This module imports neither TensorFlow nor NumPy: a script decides about a run before it loads them.
+"""
+
+import contextlib
+import csv
+import pathlib
+
+from tf1cifar import errors, files, recipes
+from tf1cifar.training.checkpoints import Checkpoints
+
+METRICS = ["epoch", "step", "learning_rate", "training_loss", "training_accuracy",
+           "held_out_loss", "held_out_accuracy", "test_accuracy"]
+RESULT = {"trained_steps": int, "early_stopping": int, "checkpoint": str, "checkpoint_step": int,
+          "test_accuracy": float, "test_correct": int, "test_images": int}
+
+
+class RunFolder:
+    """The files of the run at `path`, which need not exist."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.recipe_file = self.path / "recipe.json"
+        self.metrics_file = self.path / "metrics.csv"
+        self.events = self.path / "events"
+        self.learning_curve = self.path / "learning_curve.png"
+        self.result_file = self.path / "result.json"
+        self.mean_image_file = self.path / "mean_image.npy"
+        self.saved_model = self.path / "saved_model"
+        self.profile = self.path / "profile"
+        self._items = (self.recipe_file, self.checkpoints, self.metrics_file, self.events,
+                       self.learning_curve, self.result_file, self.saved_model,
+                       self.mean_image_file, self.profile)
+
+    def has_recipe(self):
+        """Whether there is a run here."""
+        return self.recipe_file.exists()
+
+    def has_checkpoints(self):
+        """Whether the run here has come to its first checkpoint, be that complete or not."""
+        return self.has_recipe() and Checkpoints(self.checkpoints).has_files()
+
+    def leftover_files(self):
+        """The existing files and folders whose names are those of a run's files."""
+        return [item for item in self._items if item.exists()]
+
+    @contextlib.contextmanager
+    def locked(self):
+        """Keep every other process from training in this folder.
+
+        The folder is made if need be. If no run is in it at the end of the block, it is left as it
+        was found. Half-written files of a run that was killed are removed at the start.
+
+        Raises:
+          errors.UserError: another process is training here, or something else has this name.
+        """
+        there = next(path for path in (self.path, *self.path.parents) if path.exists())
+        if not there.is_dir():
+            raise errors.UserError(f"--run-dir {self.path}: {there} is not a folder")
+        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock_file = self.path / ".lock"
+        try:
+            with files.lock(lock_file) as new:
+                if self.has_recipe():
+                    self._tidy()
+                try:
+                    yield
+                finally:
+                    if new and not self.has_recipe():
+                        lock_file.unlink(missing_ok=True)
+        except BlockingIOError:
+            raise errors.UserError(f"{self.path}: another process is training there; "
+                                   "wait for it or give another --run-dir") from None
+        finally:
+            for path in missing:
+                with contextlib.suppress(OSError):  # not empty: the run is there
+                    path.rmdir()
+
+    def _tidy(self):
+        """Remove half-written files, nothing that is complete and nobody else's files."""
+        for item in self._items:
+            files.remove(files.partial_path(item))
+        files.remove(files.backup_path(self.saved_model))
+        for item in self.events.glob(".*.part"):
+            files.remove(item)
+        Checkpoints(self.checkpoints).tidy()
+
+    def clear(self):
+        """Remove the files of a run, and nothing else."""
+        for item in reversed(self.leftover_files()):  # recipe.json, which marks a run, comes last
+            files.remove(item)
+
+    def write_description(self, name, recipe, dataset, versions):
+        """Write recipe.json.
+
+        Args:
+          name: the recipe's name in `recipes.RECIPES`.
+          recipe: the `recipes.Recipe`.
+          dataset: the dictionary of `data.describe`.
+          versions: dictionary, package -> version.
+        """
+        files.write_json(self.recipe_file, {
+            "format": recipes.FORMAT, "name": name, "recipe": recipes.to_dict(recipe),
+            "dataset": dataset, "versions": versions})
+
+    def read_description(self):
+        """The run's description in recipe.json.
+
+        Returns:
+          (name, recipe, dataset) as they were given to `write_description`.
+
+        Raises:
+          errors.UserError: the file is missing, damaged, or of a newer format.
+        """
+        content = files.read_json(self.recipe_file)
+        try:
+            name, dataset = content["name"], content["dataset"]
+            recipe = recipes.from_dict(content["recipe"], content.get("format", 1))
+            _check_description(name, dataset, recipe)
+        except KeyError as error:
+            raise errors.UserError(f"{self.recipe_file}: no {error} in it; damaged") from error
+        except (TypeError, ValueError) as error:
+            raise errors.UserError(f"{self.recipe_file}: {error}; damaged, or written by another "
+                                   "version of this project") from error
+        return name, recipe, dataset
+
+    def read_result(self):
+        """The content of result.json as a dictionary, None if there is no such file.
+
+        Raises:
+          errors.UserError: the file is damaged.
+        """
+        if not self.result_file.exists():
+            return None
+        result = files.read_json(self.result_file)
+        if any(type(result.get(name)) is not kind
+               or kind is not str and not 0 <= result[name] < 2 ** 63
+               for name, kind in RESULT.items()):
+            raise errors.UserError(f"{self.result_file}: damaged; remove it, and the same "
+                                   "training command writes it anew")
+        return result
+
+    def checkpoint_path(self, name=None):
+        """The path of a checkpoint, as `tf.train.Saver.restore` takes it.
+
+        Args:
+          name: see `Checkpoints.find`. None chooses the checkpoint on which the final accuracy was
+            measured, or, before there is one, the best checkpoint so far.
+
+        Raises:
+          errors.UserError: there is no such checkpoint.
+        """
+        checkpoints = Checkpoints(self.checkpoints)
+        if name is not None:
+            return checkpoints.find(name)
+        return checkpoints.final((self.read_result() or {}).get("checkpoint"))
+
+    def read_metrics(self):
+        """The rows of metrics.csv, as dictionaries of numbers; empty cells are None.
+
+        Raises:
+          errors.UserError: the file is damaged.
+        """
+        if not self.metrics_file.exists():
+            return []
+        try:
+            with open(self.metrics_file, newline="", encoding="utf-8") as source:
+                rows = list(csv.DictReader(source))
+            if any(list(row) != METRICS for row in rows):
+                raise ValueError(f"its columns are not {', '.join(METRICS)}")
+            rows = [{name: number(value) for name, value in row.items()} for row in rows]
+            if any(row[name] is None for row in rows for name in METRICS[:5]):
+                raise ValueError("a figure is missing")
+        except (ValueError, OverflowError, csv.Error) as error:
+            raise errors.UserError(f"{self.metrics_file}: damaged; {error}") from error
+        return rows
+
+    def write_metrics(self, rows):
+        """Replace metrics.csv by `rows`, dictionaries with the keys METRICS."""
+        with files.replacing(self.metrics_file, newline="") as out:
+            writer = csv.DictWriter(out, METRICS)
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _check_description(name, dataset, recipe):
+    """Raise ValueError, TypeError or KeyError unless `dataset` describes a data set."""
+    shape, names = dataset["image_shape"], dataset["class_names"]
+    good = (isinstance(name, str) and dataset["name"] == recipe.dataset
+            and isinstance(dataset["directory"], str) and isinstance(dataset["crc32"], str)
+            and isinstance(names, list) and all(isinstance(name, str) for name in names)
+            and 1 < len(names) <= 1000
+            and isinstance(shape, list) and len(shape) == 3
+            and all(type(size) is int and 0 < size <= 4096 for size in shape)
+            and type(dataset["training_images"]) is int and dataset["training_images"] > 0)
+    if not good:
+        raise ValueError("its description of the data set makes no sense")
+
+
+def number(text):
+    """The content of a cell of metrics.csv: an int, a float, or None when it is empty."""
+    if not text:
+        return None
+    value = int(text) if text.isdecimal() else float(text)
+    float(value)  # raises OverflowError for numbers that nobody can plot
+    return value

@@ -1,0 +1,85 @@
+"""Sessions: their configuration, and TensorFlow's errors as one line.
+
+    session_config                 the processors and GPUs that a session uses
+    device_name                    the device that a session computes on, in words
+    traced_run                     `session.run`, with a trace of its operations if asked for
+    tensorflow_errors_as_failures  a context that shortens TensorFlow's errors
+    short_message                  the line of a TensorFlow error that says what happened
+"""
+
+import contextlib
+import re
+
+import tensorflow.compat.v1 as tf
+
+from tf1cifar import errors, files
+
+
+def session_config(device, single_core=False):
+    """The `tf.ConfigProto` of a session.
+
+    Args:
+      device: 'cpu' hides the GPUs, 'gpu' requires one, 'auto' uses one if there is one.
+      single_core: whether one core computes each operation.
+
+    Raises:
+      errors.UserError: `device` is 'gpu' and TensorFlow sees none.
+    """
+    config = tf.ConfigProto(allow_soft_placement=True)
+    config.gpu_options.allow_growth = True
+    if single_core:
+        config.intra_op_parallelism_threads = 1
+    if device == "cpu":
+        config.device_count["GPU"] = 0
+    elif device == "gpu" and not tf.config.list_physical_devices("GPU"):
+        raise errors.UserError("--device gpu: TensorFlow sees no GPU on this machine; "
+                               "use --device cpu or auto")
+    return config
+
+
+def device_name(session):
+    """'GPU' or 'CPU': the device on which `session` places its operations.
+
+    A graph of this project uses the first GPU, however many there are.
+    """
+    kinds = {device.device_type for device in session.list_devices()}
+    return "GPU" if "GPU" in kinds else "CPU"
+
+
+def traced_run(session, fetches, feed_dict, trace_file=None):
+    """`session.run(fetches, feed_dict)`, which also writes a trace of its operations if asked to.
+
+    Args:
+      trace_file: `pathlib.Path` of a file for chrome://tracing; None for no trace.
+    """
+    if trace_file is None:
+        return session.run(fetches, feed_dict)
+    # A private module of TensorFlow, but the only way to a trace that a browser shows.
+    from tensorflow.python.client import timeline
+    metadata = tf.RunMetadata()
+    values = session.run(fetches, feed_dict,
+                         tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE), metadata)
+    trace_file.parent.mkdir(exist_ok=True)
+    with files.replacing(trace_file) as out:
+        out.write(timeline.Timeline(metadata.step_stats).generate_chrome_trace_format())
+    return values
+
+
+@contextlib.contextmanager
+def tensorflow_errors_as_failures():
+    """Turn TensorFlow's errors into an `errors.Failure` with their short message."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise errors.Failure(f"TensorFlow: {short_message(error)}") from error
+
+
+def short_message(error):
+    """The line of a TensorFlow error that says what happened.
+
+    TensorFlow's message may begin with advice and a location in the graph, and ends with a stack
+    trace. Only the line between them is kept.
+    """
+    text = (getattr(error, "message", None) or str(error)).rpartition("Original error:")[2]
+    match = re.search(r"^Node: .*\n(?:\d+ root error.*\n)?\s*(?:\(0\) )?(.+)", text, re.MULTILINE)
+    return match[1] if match else (text.strip() or repr(error)).splitlines()[0]

@@ -1,1 +1,0 @@
-"""The session floor: the training loop, the run folder, the records."""
