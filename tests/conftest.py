@@ -1,22 +1,23 @@
 """Fixtures that several test files share."""
 
 import numpy as np
-import py2_pickle
 import pytest
+from support import py2_pickle
+from support.forks import ForkServer
 
-import cifar_tools
+from tf1cifar.data import cifar10
 
 
 @pytest.fixture(scope="session")
 def tiny_cifar(tmp_path_factory):
-    """A folder cifar-10-batches-py like the official one, of 40 images a file.
+    """A folder cifar-10-batches-py like the official one, with 40 images in each file.
 
-    Every class has a brightness of its own under the noise, so that a network can learn it.
+    Every class has its own brightness under the noise, so that a network can learn it.
     """
-    folder = tmp_path_factory.mktemp("tiny") / cifar_tools.FOLDER
+    folder = tmp_path_factory.mktemp("tiny") / cifar10.FOLDER
     folder.mkdir()
     rng = np.random.default_rng(10)
-    for name in (*cifar_tools.TRAIN_FILES, cifar_tools.TEST_FILE):
+    for name in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):
         labels = rng.permutation(np.arange(40) % 10)
         data = rng.integers(0, 60, (40, 3072)) + 20 * labels[:, None]
         (folder / name).write_bytes(py2_pickle.dumps({
@@ -24,8 +25,14 @@ def tiny_cifar(tmp_path_factory):
             "labels": labels.tolist(),
             "data": data.astype(np.uint8),
             "filenames": [f"{label}_{number}.png" for number, label in enumerate(labels)]}))
-    (folder / cifar_tools.META_FILE).write_bytes(py2_pickle.dumps({
+    (folder / cifar10.META_FILE).write_bytes(py2_pickle.dumps({
         "num_cases_per_batch": 40,
-        "label_names": list(cifar_tools.CLASS_NAMES),
+        "label_names": list(cifar10.CLASS_NAMES),
         "num_vis": 3072}))
     return folder
+
+
+@pytest.fixture(scope="session")
+def forks():
+    """A process that has imported TensorFlow, and becomes a script quickly."""
+    return ForkServer()

@@ -1,9 +1,11 @@
-"""What a person sees of the scripts, each as its own process where that is what counts."""
+"""The scripts' way of speaking, in a process of its own where that matters."""
 
 import fcntl
+import io
 import os
 import pathlib
 import pty
+import signal
 import struct
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import textwrap
 
 import pytest
 
-import console
+from tf1cifar import console, errors
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -22,7 +24,7 @@ def script(code, **options):
     environment = {name: value for name, value in os.environ.items()
                    if name not in ("TF_CPP_MIN_LOG_LEVEL", "PYTHONUNBUFFERED")}
     environment.update(PYTHONPATH=str(ROOT), **options.pop("env", {}))
-    code = "import console, os, sys\n" + textwrap.dedent(code)
+    code = "import os, sys\nfrom tf1cifar import console\n" + textwrap.dedent(code)
     return subprocess.run([sys.executable, "-c", code], env=environment, timeout=30,
                           **{"capture_output": True, "text": True, **options})
 
@@ -40,16 +42,16 @@ def test_run_exits_with_what_main_returns(capsys, result, status):
 
 
 @pytest.mark.parametrize("error, status, line", [
-    (console.UserError("no such recipe: 'x'"), 2, "no such recipe: 'x'"),
-    (console.Failure("cannot download"), 1, "cannot download"),
+    (errors.UserError("no such recipe: 'x'"), 2, "no such recipe: 'x'"),
+    (errors.Failure("cannot download"), 1, "cannot download"),
     (OSError(28, "No space left on device", "/out"), 1,
      "[Errno 28] No space left on device: '/out'"),
     (PermissionError(13, "Permission denied"), 1, "[Errno 13] Permission denied"),
     (KeyboardInterrupt(), 130, "interrupted"),
-    (console.Failure("first\n  second\r\n\tthird\n"), 1, "first second third"),
-    (console.UserError("a\x1b[2Jb\x07\x9b\x00c \N{SNOWMAN}"), 2, "a [2Jb c \N{SNOWMAN}"),
+    (errors.Failure("first\n  second\r\n\tthird\n"), 1, "first second third"),
+    (errors.UserError("a\x1b[2Jb\x07\x9b\x00c \N{SNOWMAN}"), 2, "a [2Jb c \N{SNOWMAN}"),
 ])
-def test_run_tells_an_error_in_one_line(capsys, error, status, line):
+def test_run_prints_an_error_in_one_line(capsys, error, status, line):
     def main():
         raise error
 
@@ -82,6 +84,52 @@ def test_run_is_quiet_when_the_reader_goes_away(lines):
 def test_run_without_a_standard_output():
     done = script("sys.stdout = None; console.run(lambda: print('x'), 'cnn_train')")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_run_in_a_notebook(monkeypatch):
+    """A notebook's standard output cannot be reconfigured."""
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    with pytest.raises(SystemExit) as caught:
+        console.run(lambda: print("x"), "cnn_train")
+    assert not caught.value.code and sys.stdout.getvalue() == "x\n"
+
+
+def test_run_exits_with_the_number_of_a_signal(capsys):
+    def main():
+        raise errors.Interrupted("stopped", signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as caught:
+        console.run(main, "cnn_train")
+    assert caught.value.code == 143
+    assert capsys.readouterr().err == "cnn_train: stopped\n"
+
+
+# ---------------------------------------------------------------------------------------
+# arguments
+
+
+@pytest.mark.parametrize("text", ["0", "5", "x", "1.5"])
+def test_bounded_names_value_and_limits(text):
+    parser = console.ArgumentParser()
+    parser.add_argument("--n", type=console.bounded(1, 4))
+    assert parser.parse_args(["--n", "4"]).n == 4
+    with pytest.raises(errors.UserError, match=f"{text}") as caught:
+        parser.parse_args(["--n", text])
+    assert text in ("x", "1.5") or f"{text}, expected 1 to 4" in str(caught.value)
+
+
+# ---------------------------------------------------------------------------------------
+# signals
+
+
+def test_caught_signals_collects_and_puts_back():
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    with console.caught_signals() as signals:
+        assert signals == []
+        signal.raise_signal(signal.SIGTERM)
+        assert signals == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL  # the next one ends the process
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
 # ---------------------------------------------------------------------------------------
@@ -140,7 +188,7 @@ def test_progress_draws_on_a_terminal_and_wipes_itself_away(terminal, monkeypatc
     assert read() == "\r\x1b[K"
 
 
-def test_quick_work_shows_no_progress(terminal):
+def test_progress_of_quick_work_is_silent(terminal):
     read = terminal(100)
     with console.progress(10, "quick", delay=600) as bar:
         bar.update(5)
@@ -155,6 +203,28 @@ def test_progress_of_odd_amounts(terminal, total, done, shown):
     with console.progress(total, "odd", delay=0) as bar:
         bar.update(done)
     assert shown in read()
+
+
+def test_progress_shows_the_time_left_of_all_the_work(terminal, monkeypatch):
+    """An epoch's bar fills within the epoch; the time is that of the whole run."""
+    read, seconds = terminal(100), 0.0
+    monkeypatch.setattr(console.time, "monotonic", lambda: seconds)
+    with console.progress(10, "epoch 1", delay=0) as bar:
+        seconds = 4.0
+        bar.update(2, "x", remaining=90)
+    assert "2/10  x  3:16 min left" in read()
+
+
+@pytest.mark.parametrize("seconds, text", [
+    (0.4, "0 s"), (99.4, "99 s"), (99.6, "1:40 min"), (5999, "99:59 min"), (6000, "1:40 h")])
+def test_clock(seconds, text):
+    assert console._clock(seconds) == text  # noqa: SLF001 - a table is the clearest test
+
+
+def test_progress_without_a_standard_error(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    with console.progress(10, "epoch 1", delay=0) as bar, console.quiet_stderr():
+        bar.update(5)
 
 
 @pytest.mark.parametrize("columns, longest", [(0, 79), (1, 0), (20, 19)])
@@ -206,6 +276,6 @@ def test_quiet_stderr_keeps_what_was_written_before_and_quietens_tensorflow():
     assert (done.stdout, done.stderr) == ("3\n", "before after\n")
 
 
-def test_nothing_here_imports_numpy_or_tensorflow():
+def test_import_loads_neither_numpy_nor_tensorflow():
     done = script("print({'numpy', 'tensorflow'} & set(sys.modules))")
     assert done.stdout == "set()\n"

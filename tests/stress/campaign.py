@@ -1,15 +1,15 @@
-"""Stops training runs in every way there is, and looks at what the next start makes of them.
+"""Stops training runs in every way there is, and checks how the next start resumes them.
 
-    python tests/campaign.py --kills 200        SIGKILL at random moments
-    python tests/campaign.py --faults kill      SIGKILL before every single file operation
-    python tests/campaign.py --faults fail      that operation finds the disk full
-    python tests/campaign.py --faults full      and so do all after it
-    python tests/campaign.py --short            some of each and signals, in a few seconds
+    python tests/stress/campaign.py --kills 200     SIGKILL at random moments
+    python tests/stress/campaign.py --faults kill   SIGKILL before every single file operation
+    python tests/stress/campaign.py --faults fail   that operation finds the disk full
+    python tests/stress/campaign.py --faults full   that operation and all later ones do
+    python tests/stress/campaign.py --short         some of each and signals, in a few seconds
 
-Every stopped run is started again until it is finished, and must then be what a run that
-nobody stopped is, bit for bit: every variable of every checkpoint, the SavedModel's, all
-events, metrics.csv, result.json, the picture, and no file more. A start that fails must say so
-in one line on standard error, exit with status 1, and leave good checkpoints only.
+Every stopped run is started again until it is finished, and must then equal an undisturbed run
+bit for bit: all variables of the checkpoints and of the SavedModel, all events, metrics.csv,
+result.json, the learning curve, and the list of files. A start that fails must print one line on
+standard error, exit with status 1, and leave good checkpoints only.
 
 TensorFlow takes seconds to import. One process does that, and every start of cnn_train.py is a
 fork of it before TensorFlow has any threads. File operations are seen and made to fail by the
@@ -38,20 +38,19 @@ import tempfile
 import time
 import traceback
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads it when it is imported
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # for the scripts and tests/support
 
 import numpy as np  # noqa: E402
-import py2_pickle  # noqa: E402
 import tensorflow.compat.v1 as tf  # noqa: E402
+from support import py2_pickle  # noqa: E402
 
-import cifar_tools  # noqa: E402
 import cnn_train  # noqa: E402
-import console  # noqa: E402
-import datasets  # noqa: E402, F401 - in the memory of every fork
-from training import loop  # noqa: E402, F401
-from training.run_folder import RunFolder  # noqa: E402
+from tf1cifar import console  # noqa: E402
+from tf1cifar.data import cifar10  # noqa: E402
+from tf1cifar.training import checkpoints, loop, lrn_timing  # noqa: E402, F401 - for every fork
+from tf1cifar.training.run_folder import RunFolder  # noqa: E402
 
 tf.logging.set_verbosity(tf.logging.ERROR)
 
@@ -75,14 +74,14 @@ def write_data(folder, images=20):
     """Six files of CIFAR-10 in `folder`, of so many random images each."""
     folder.mkdir()
     rng = np.random.default_rng(0)
-    for name in (*cifar_tools.TRAIN_FILES, cifar_tools.TEST_FILE):
+    for name in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):
         labels = rng.permutation(np.arange(images) % 10)
         data = rng.integers(0, 60, (images, 3072)) + 20 * labels[:, None]
         (folder / name).write_bytes(py2_pickle.dumps({
             "batch_label": name, "labels": labels.tolist(), "data": data.astype(np.uint8),
             "filenames": [f"{number}.png" for number in range(images)]}))
-    (folder / cifar_tools.META_FILE).write_bytes(py2_pickle.dumps({
-        "num_cases_per_batch": images, "label_names": list(cifar_tools.CLASS_NAMES),
+    (folder / cifar10.META_FILE).write_bytes(py2_pickle.dumps({
+        "num_cases_per_batch": images, "label_names": list(cifar10.CLASS_NAMES),
         "num_vis": 3072}))
     return folder
 
@@ -92,12 +91,12 @@ class Start:
 
     Args:
       arguments: its command line.
-      told: a folder for what it prints.
+      outputs: a folder for the files stdout and stderr.
       before: function that the new process calls first.
     """
 
-    def __init__(self, arguments, told, before=lambda: None):
-        self.out, self.err = told / "stdout", told / "stderr"
+    def __init__(self, arguments, outputs, before=lambda: None):
+        self.out, self.err = outputs / "stdout", outputs / "stderr"
         for path in (self.out, self.err):
             path.write_text("")
         self.began = time.monotonic()
@@ -209,7 +208,7 @@ def report_file_operations(channel):
     os.close(listener)
 
 
-def watch(arguments, told, folder, decide):
+def watch(arguments, outputs, folder, decide):
     """Start cnn_train.py, and let `decide` have its way with every file operation in `folder`.
 
     Args:
@@ -220,7 +219,7 @@ def watch(arguments, told, folder, decide):
       The `Start`, which has ended.
     """
     ours, theirs = socket.socketpair()
-    start = Start(arguments, told, lambda: report_file_operations(theirs))
+    start = Start(arguments, outputs, lambda: report_file_operations(theirs))
     theirs.close()
     _, (listener,), *_ = socket.recv_fds(ours, 1, 1)
     ours.close()
@@ -288,14 +287,19 @@ def events(folder):
     return sorted(found)
 
 
+def saved(folder, kind="model.ckpt"):
+    """[(step, path)] of a run's complete checkpoints of a kind."""
+    return checkpoints.Checkpoints(folder.checkpoints).saved(kind)
+
+
 def digest(message):
     return hashlib.sha256(message.SerializeToString(deterministic=True)).hexdigest()
 
 
 def traces(path):
-    """All that must be the same, stopped or not, of the finished run at `path`."""
+    """Everything of the finished run at `path` that must not depend on stops."""
     folder = RunFolder(path)
-    latest = [folder.saved(kind)[-1][1] for kind in KINDS]
+    latest = [saved(folder, kind)[-1][1] for kind in KINDS]
     files = {str(item.relative_to(path)) for item in path.rglob("*")
              if item.is_file() and item.parent != folder.events}
     return {
@@ -326,7 +330,7 @@ def check_checkpoints(path, good):
     """Raise `Wrong` unless every checkpoint that counts has the variables in `good`."""
     folder = RunFolder(path)
     for kind in KINDS:
-        for _, checkpoint in folder.saved(kind):
+        for _, checkpoint in saved(folder, kind):
             if variables(checkpoint) != good[pathlib.Path(checkpoint).name]:
                 raise Wrong(f"{checkpoint}: counts, but is not what an undisturbed run saved")
 
@@ -341,7 +345,7 @@ class Campaign:
     def __init__(self, work):
         work.mkdir()
         self.work = work
-        self.data = write_data(work / cifar_tools.FOLDER)
+        self.data = write_data(work / cifar10.FOLDER)
         self.path = work / "run"
         self.counts = collections.Counter()
 
@@ -443,7 +447,7 @@ class Campaign:
                 if how == "fail" and start.status == 0:
                     self.counts["harmless"] += 1  # such as making a folder that there is
                 elif how != "kill":
-                    self.check_told(start, "No space left on device")
+                    self.check_printed(start, "No space left on device")
                 elif start.status != -signal.SIGKILL:
                     raise Wrong(f"exit status {start.status}")
                 check_checkpoints(self.path, good)
@@ -457,13 +461,13 @@ class Campaign:
     def checkpoints(self, arguments=tuple(SMALL)):
         """Name -> variables of every checkpoint that an undisturbed run ever saves."""
         def keep_all():
-            tf.train.Saver._MaybeDeleteOldCheckpoints = lambda *_, **__: None
+            setattr(tf.train.Saver, "_MaybeDeleteOldCheckpoints", lambda *_, **__: None)  # noqa: B010
             tf.train.remove_checkpoint = lambda *_: None
 
         self.fresh()
         self.start(arguments, before=keep_all).wait()
         return {pathlib.Path(checkpoint).name: variables(checkpoint)
-                for kind in KINDS for _, checkpoint in RunFolder(self.path).saved(kind)}
+                for kind in KINDS for _, checkpoint in saved(RunFolder(self.path), kind)}
 
     def full_disk(self, expected, good):
         """Let no file grow beyond a size, which every Unix can do, for some sizes."""
@@ -474,7 +478,7 @@ class Campaign:
             start = self.start(SMALL, before=lambda size=size: resource.setrlimit(
                 resource.RLIMIT_FSIZE, (size - 1, resource.RLIM_INFINITY)))
             start.wait()
-            self.check_told(start, "File too large")
+            self.check_printed(start, "File too large")
             check_checkpoints(self.path, good)
         self.finish(SMALL)
         check_same(self.path, expected)
@@ -485,15 +489,16 @@ class Campaign:
         self.path.mkdir(mode=0o555)
         start = self.start(SMALL, before=give_up_rights)
         start.wait()
-        self.check_told(start, "Permission denied")
+        self.check_printed(start, "Permission denied")
         if list(self.path.iterdir()):
             raise Wrong(f"{self.path}: something was written to it")
 
     def signals(self, expected):
         """SIGTERM, Ctrl-C, and Ctrl-C twice, the second while TensorFlow keeps Python waiting."""
         def slowly():
-            run_steps = loop._Run._run_steps
-            loop._Run._run_steps = lambda run, feed: (time.sleep(0.1), run_steps(run, feed))[1]
+            run_steps = loop.Trainer.run_steps
+            loop.Trainer.run_steps = lambda trainer, arrays: (
+                time.sleep(0.1), run_steps(trainer, arrays))[1]
 
         self.fresh()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -502,11 +507,11 @@ class Campaign:
             start.send(number)
             if not start.wait(5):
                 raise Wrong(f"still there 5 s after signal {number}")
-            step = RunFolder(self.path).saved()[-1][0]
+            step = saved(RunFolder(self.path))[-1][0]
             words = (f"cnn_train.py: stopped and saved at step {step}; "
                      "the same command goes on from there\n")
             if start.status != 128 + number or start.complaint() != words:
-                raise Wrong(f"signal {number}: exit status {start.status}, told "
+                raise Wrong(f"signal {number}: exit status {start.status}, printed "
                             f"{start.complaint()!r}, printed {start.printed()!r}")
 
         def never_return():
@@ -515,9 +520,9 @@ class Campaign:
 
         def hang_when_asked_to_stop():
             slowly()
-            save = loop._Run._save
-            loop._Run._save = lambda run, *rest: (
-                never_return() if run.signals else save(run, *rest))
+            save = loop.Trainer.save
+            loop.Trainer.save = lambda trainer: (
+                never_return() if trainer.should_stop() else save(trainer))
 
         start = self.start(SMALL, before=hang_when_asked_to_stop)
         start.wait(until=start.trains)
@@ -529,10 +534,10 @@ class Campaign:
         self.finish(SMALL)
         check_same(self.path, expected)
 
-    def check_told(self, start, words):
+    def check_printed(self, start, words):
         lines = start.complaint().splitlines()
         if start.status != 1 or len(lines) != 1 or words not in lines[0]:
-            raise Wrong(f"exit status {start.status}, told: {start.complaint()!r}")
+            raise Wrong(f"exit status {start.status}, printed: {start.complaint()!r}")
 
     def progress(self):
         print(f"\r\x1b[K{self.summary()}", end="", file=sys.stderr, flush=True)
@@ -541,15 +546,21 @@ class Campaign:
         return ", ".join(f"{number} {what}" for what, number in self.counts.items())
 
 
-def main():
+def parse_arguments(arguments=None):
+    """The namespace of a command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--short", action="store_true", help="what make test does")
     parser.add_argument("--kills", type=int, default=0, metavar="N",
                         help="kill so many starts at random moments")
     parser.add_argument("--faults", choices=("kill", "fail", "full"), nargs="+", default=(),
                         help="what happens at the n-th file operation, for every n")
-    parser.add_argument("--seed", type=int, default=0, help="of the random moments")
-    options = parser.parse_args()
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random moments")
+    return parser.parse_args(arguments)
+
+
+def main():
+    """Run the campaigns that the command line names."""
+    options = parse_arguments()
     with tempfile.TemporaryDirectory() as work:
         if options.short:
             campaign = Campaign(pathlib.Path(work) / "short")
@@ -558,9 +569,9 @@ def main():
             good = campaign.checkpoints()
             expected, _ = campaign.undisturbed(SMALL)
             campaign.full_disk(expected, good)
-            print("full disk: told, nothing lost", flush=True)
+            print("full disk: reported, nothing lost", flush=True)
             campaign.read_only()
-            print("read-only folder: told, nothing written", flush=True)
+            print("read-only folder: reported, nothing written", flush=True)
             campaign.signals(expected)
             print("signals: saved, the bits of an undisturbed run", flush=True)
         if options.kills:

@@ -1,11 +1,11 @@
-"""Feeds every reader damaged and hostile files: `python tests/fuzz.py --minutes 5`.
+"""Feeds every reader damaged and hostile files: `python tests/stress/fuzz.py --minutes 5`.
 
-Each reader works in a process of its own, so that a crash of TensorFlow is counted and not
-shared. An example is a function of the reader's name and the example's number: one that goes
-wrong is told with its number and repeated by `--reader NAME --first NUMBER --examples 1`. What is
-let through is used as the scripts would, and has to be sound.
+Each reader works in a process of its own, so that a crash of TensorFlow is counted and ends no
+other reader. An example is a function of the reader's name and the example's number. An example
+that goes wrong is printed with its number and repeated by `--reader NAME --first NUMBER
+--examples 1`. Content that a reader accepts is used as the scripts use it, and has to be sound.
 
-The suite runs a few of the same examples (test_let_nothing_in.py).
+The suite runs a few of the same examples (test_stress.py).
 """
 
 import argparse
@@ -30,18 +30,18 @@ import tempfile
 import time
 import traceback
 
-sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).parents[1])]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # for tests/support
 
 import numpy as np  # noqa: E402
-import py2_pickle  # noqa: E402
+from support import py2_pickle  # noqa: E402
 
-import cifar_tools  # noqa: E402
-import console  # noqa: E402
-import recipes  # noqa: E402
-from datasets import mnist  # noqa: E402
-from training.run_folder import RunFolder  # noqa: E402
+from tf1cifar import drawing, errors, recipes  # noqa: E402
+from tf1cifar.data import base, cifar10, mnist, own_pictures, preparation  # noqa: E402
+from tf1cifar.training import checkpoints, resume  # noqa: E402
+from tf1cifar.training.run_folder import RunFolder  # noqa: E402
 
-DOCUMENTED = (console.UserError, console.Failure)
+DOCUMENTED = (errors.UserError, errors.Failure)
 SECONDS = 60  # that one example may take
 MEMORY = 12 << 30  # bytes of address space
 
@@ -90,25 +90,25 @@ class Pickles:
 
     def __init__(self, path):
         self.path, rng = path, np.random.default_rng(0)
-        for name in (*cifar_tools.TRAIN_FILES, cifar_tools.TEST_FILE):
+        for name in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):
             data = rng.integers(0, 256, (2, 3072)).astype(np.uint8)
             (path / name).write_bytes(py2_pickle.dumps(
                 {"data": data, "labels": [3, 9], "batch_label": name, "filenames": ["a", "b"]}))
-        (path / cifar_tools.META_FILE).write_bytes(py2_pickle.dumps(
-            {"label_names": list(cifar_tools.CLASS_NAMES), "num_vis": 3072}))
-        self.intact = {name: (path / name).read_bytes() for name in cifar_tools.FILES}
+        (path / cifar10.META_FILE).write_bytes(py2_pickle.dumps(
+            {"label_names": list(cifar10.CLASS_NAMES), "num_vis": 3072}))
+        self.intact = {name: (path / name).read_bytes() for name in cifar10.FILES}
 
     def example(self, rng):
-        name = rng.choice((cifar_tools.META_FILE, cifar_tools.TEST_FILE))
+        name = rng.choice((cifar10.META_FILE, cifar10.TEST_FILE))
         content = self.intact[name]
-        if rng.random() < 0.8 and name != cifar_tools.META_FILE:  # spares the pixels
+        if rng.random() < 0.8 and name != cifar10.META_FILE:  # spares the pixels
             at = content.index(b"\xff\x03") if b"\xff\x03" in content else 200
             content = damaged(rng, content[:at], self.TOKENS) + content[at:]
         else:
             content = damaged(rng, content, self.TOKENS)
         (self.path / name).write_bytes(content)
         try:
-            test = cifar_tools.load(self.path).test
+            test = cifar10.load(self.path).test
             assert test.images.dtype == np.uint8 and test.images.shape[1:] == (32, 32, 3)
             assert test.labels.dtype == np.int64 and len(test.labels) == len(test.images)
             assert set(test.labels) <= set(range(10))
@@ -149,7 +149,7 @@ class Idx:
 
 
 DESCRIPTION = {
-    "name": "cifar10", "directory": "/nowhere", "class_names": list(cifar_tools.CLASS_NAMES),
+    "name": "cifar10", "directory": "/nowhere", "class_names": list(cifar10.CLASS_NAMES),
     "image_shape": [32, 32, 3], "training_images": 45000, "held_out_images": 5000,
     "test_images": 10000, "crc32": "01234567"}
 ODD = (None, True, False, 0, -1, 1, 1.5, 10 ** 400, 2 ** 63, float("nan"), float("inf"), "", "x",
@@ -184,7 +184,8 @@ def damaged_json(rng, content):
 class RecipeJson:
     def __init__(self, path):
         self.folder = RunFolder(path)
-        self.intact = {"name": "lrn_cnn", "recipe": recipes.to_dict(recipes.RECIPES["lrn_cnn"]),
+        self.intact = {"format": recipes.FORMAT, "name": "lrn_cnn",
+                       "recipe": recipes.to_dict(recipes.RECIPES["lrn_cnn"]),
                        "dataset": DESCRIPTION, "versions": {"python": "3.11"}}
         self.folder.checkpoints.mkdir()
         (self.folder.checkpoints / "checkpoint").write_text("x")
@@ -193,10 +194,10 @@ class RecipeJson:
         self.folder.recipe_file.write_bytes(damaged_json(rng, self.intact))
         name, recipe, data = self.folder.read_description()
         assert isinstance(name, str) and type(recipe) is recipes.Recipe
-        shape = cifar_tools.prepared_shape(data["image_shape"], recipe.preparation)
+        shape = preparation.prepared_shape(data["image_shape"], recipe.preparation)
         assert len(shape) == 3 and recipe.total_steps(data["training_images"]) > 0
         with contextlib.suppress(*DOCUMENTED):
-            self.folder.can_resume(recipes.RECIPES["lrn_cnn"], DESCRIPTION)
+            resume.decide(self.folder, recipes.RECIPES["lrn_cnn"], DESCRIPTION)
         json.dumps([name, recipes.to_dict(recipe), data])
         assert len(data["class_names"]) > 1
 
@@ -212,8 +213,8 @@ class ResultJson:
         self.folder.result_file.write_bytes(damaged_json(rng, self.intact))
         assert self.folder.read_result()["trained_steps"] is not None
         for name in ("lrn_cnn", "softmax"):
-            line = self.folder.finished(recipes.RECIPES[name], DESCRIPTION)
-            assert line is None or "is finished" in line
+            line = resume.finished(self.folder, recipes.RECIPES[name], DESCRIPTION)
+            assert line == "" or "is finished" in line
 
 
 class Metrics:
@@ -221,8 +222,7 @@ class Metrics:
               "²".encode(), "٣".encode(), b"\xff", b"step")
 
     def __init__(self, path):
-        from training import records
-        self.records, self.folder = records, RunFolder(path)
+        self.folder = RunFolder(path)
         self.folder.write_metrics([
             {"epoch": epoch, "step": 10 * epoch, "learning_rate": 0.001, "training_loss": 2.0,
              "training_accuracy": 0.1, "held_out_loss": None, "held_out_accuracy": 0.25,
@@ -230,20 +230,21 @@ class Metrics:
         self.intact = self.folder.metrics_file.read_bytes()
 
     def example(self, rng):
-        """Read and used as `training.records` does."""
+        """Read and used as `records.Records` does."""
         self.folder.metrics_file.write_bytes(damaged(rng, self.intact, self.TOKENS))
         rows = [row for row in self.folder.read_metrics() if row["step"] <= 20]
         accuracies = [row["held_out_accuracy"] for row in rows
                       if row["held_out_accuracy"] is not None]
         assert max(accuracies, default=-1.0) is not None
         if rng.random() < 0.1 and rows:
-            self.records.learning_curve(rows, "title").savefig(io.BytesIO(), format="png")
+            drawing.learning_curve(rows, "title").savefig(io.BytesIO(), format="png")
 
 
 class MeanImage:
     def __init__(self, path):
         self.folder = RunFolder(path)
-        self.folder.write_mean_image(np.random.default_rng(0).random((32, 32, 3), np.float32))
+        preparation.write_mean_image(self.folder.mean_image_file,
+                                     np.random.default_rng(0).random((32, 32, 3), np.float32))
         self.intact = self.folder.mean_image_file.read_bytes()
 
     def example(self, rng):
@@ -251,8 +252,7 @@ class MeanImage:
                           (b"|O", b"<f8", b"<f4", b"(0,)", b"99999999", b"True", b"\x80\x04\x95",
                            b"__import__", b"(", b"L")) + self.intact[128:]
         self.folder.mean_image_file.write_bytes(content)
-        prepare = self.folder.prepare(recipes.RECIPES["softmax"])
-        assert np.isfinite(prepare.keywords["mean"]).all()
+        assert np.isfinite(preparation.load_mean_image(self.folder.mean_image_file)).all()
 
 
 class Images:
@@ -291,7 +291,7 @@ class Images:
                                              b"acTL", b"\xff\xd8", b"\xff\xda", b"\xff\xc0"))
         self.file.write_bytes(content)
         channels = rng.choice((1, 3))
-        image = cifar_tools.read_image(self.file, (32, 32, channels))
+        image = own_pictures.read_image(self.file, (32, 32, channels))
         assert image.shape == (32, 32, channels) and image.dtype == np.uint8
 
 
@@ -308,7 +308,7 @@ class Tarballs:
         self.outside.mkdir()
         (self.outside / "victim").write_text("untouched")
 
-    def _member(self, tar, rng, name):
+    def member(self, tar, rng, name):
         prefix = rng.choice(("cifar-10-batches-py/", "", "/", "../", "../../", "a/../../",
                              f"{self.outside}/", "./", "cifar-10-batches-py/../", "a\0b/", "\\"))
         info = tarfile.TarInfo(prefix + rng.choice(
@@ -332,7 +332,7 @@ class Tarballs:
     def example(self, rng):
         raw = io.BytesIO()
         with tarfile.open(fileobj=raw, mode="w") as tar:
-            names = [*cifar_tools.FILES, *rng.choices(cifar_tools.FILES, k=4)]
+            names = [*cifar10.FILES, *rng.choices(cifar10.FILES, k=4)]
             rng.shuffle(names)
             for name in names:
                 if rng.random() < 0.5:  # an honest one, so that some archives are whole
@@ -340,7 +340,7 @@ class Tarballs:
                     info.size = 5
                     tar.addfile(info, io.BytesIO(b"12345"))
                 else:
-                    self._member(tar, rng, name)
+                    self.member(tar, rng, name)
         content = raw.getvalue()
         if rng.random() < 0.4:
             content = damaged(rng, content, (b"ustar", b"\0" * 512, b"\x80", b"99999999999"))
@@ -352,8 +352,8 @@ class Tarballs:
         target = self.path / "in"
         try:
             md5 = hashlib.md5(content).hexdigest()
-            folder = cifar_tools.download(target, tarball.as_uri(), md5)
-            assert sorted(item.name for item in folder.iterdir()) == sorted(cifar_tools.FILES)
+            folder = cifar10.download(target, tarball.as_uri(), md5)
+            assert sorted(item.name for item in folder.iterdir()) == sorted(cifar10.FILES)
             for item in folder.iterdir():
                 assert item.is_file() and not item.is_symlink() and item.stat().st_nlink == 1
                 assert item.stat().st_mode & 0o7111 == 0 and item.stat().st_uid == os.getuid()
@@ -374,31 +374,32 @@ class _Run:
 
         import tensorflow.compat.v1 as tf
 
-        from training import loop
+        from tf1cifar import data
+        from tf1cifar.training import loop
         with contextlib.redirect_stderr(io.StringIO()):
             tf.logging.set_verbosity(tf.logging.ERROR)
         rng, dataset = np.random.default_rng(0), []
         for count in (40, 20):
-            dataset.append(cifar_tools.Split(
+            dataset.append(base.Split(
                 rng.integers(0, 256, (count, 8, 8, 1)).astype(np.uint8), np.arange(count) % 10))
-        dataset = cifar_tools.Dataset("cifar10", str(path), cifar_tools.CLASS_NAMES, *dataset)
+        dataset = base.Dataset("cifar10", str(path), cifar10.CLASS_NAMES, *dataset)
         recipe = dataclasses.replace(recipes.RECIPES["hinge"], epochs=1, summary_every=0)
-        import datasets
         self.folder = RunFolder(path / "run")
-        self.folder.write_description("hinge", recipe, datasets.describe(dataset, recipe), {})
+        self.folder.path.mkdir()
+        self.folder.write_description("hinge", recipe, data.describe(dataset, recipe), {})
         with contextlib.redirect_stdout(io.StringIO()):
             loop.train(recipe, dataset, self.folder, "cpu")
-        (_, self.checkpoint), = self.folder.saved()
+        (_, self.checkpoint), = checkpoints.Checkpoints(self.folder.checkpoints).saved()
         self.pixels = np.zeros((2, 8, 8, 1), np.float32)
 
     def restore(self, via):
         """Restore and use it as restore_model.py does."""
-        from training import loop, restore
+        from tf1cifar.training import evaluation, restore
         with restore.restored(self.folder, via=via, device="cpu") as (session, _):
             session.run("global_step:0")
             probabilities = session.run("probabilities:0", {"images:0": self.pixels})
             assert len(probabilities) == 2, "one an image"
-            loop.evaluate(session, cifar_tools.Split(self.pixels, np.array([1, 2])), lambda x: x)
+            evaluation.evaluate(session, base.Split(self.pixels, np.array([1, 2])), lambda x: x)
 
 
 class Checkpoints(_Run):
@@ -528,13 +529,13 @@ def work(name, first, examples, seconds, notes):
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGALRM, too_long)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    counts, told = collections.Counter(), []
+    counts, wrong = collections.Counter(), []
     with tempfile.TemporaryDirectory() as path, open(notes, "w") as out:
         reader, number = READERS[name](pathlib.Path(path)), first
         end = time.monotonic() + seconds  # not counting TensorFlow's start
         while time.monotonic() < end and number < first + examples:
             out.seek(0)
-            json.dump({"number": number, "counts": counts, "told": told}, out)
+            json.dump({"number": number, "counts": counts, "wrong": wrong}, out)
             out.truncate()
             out.flush()
             signal.alarm(SECONDS)
@@ -542,20 +543,21 @@ def work(name, first, examples, seconds, notes):
                 counts[one(reader, name, number)] += 1
             except Exception as error:
                 counts["UNDOCUMENTED"] += 1
-                if len(told) < 20:
+                if len(wrong) < 20:
                     last = traceback.extract_tb(error.__traceback__)[-1]
-                    told.append(f"{name} {number}: {error!r:.300} in {last.filename}:{last.lineno}")
+                    wrong.append(f"{name} {number}: {error!r:.300} in "
+                                 f"{last.filename}:{last.lineno}")
             finally:
                 signal.alarm(0)
             number += 1
         out.seek(0)
-        json.dump({"number": number, "counts": counts, "told": told}, out)
+        json.dump({"number": number, "counts": counts, "wrong": wrong}, out)
         out.truncate()
 
 
 def campaign(name, first, examples, seconds):
     """(counts, what went wrong) of a reader, over as many processes as it crashes."""
-    counts, told, end = collections.Counter(), [], time.monotonic() + seconds
+    counts, wrong, end = collections.Counter(), [], time.monotonic() + seconds
     with tempfile.NamedTemporaryFile("r") as notes:
         while examples > 0 and (left := end - time.monotonic()) > 0:
             process = subprocess.run(
@@ -568,43 +570,50 @@ def campaign(name, first, examples, seconds):
                 sys.exit(process.stderr.decode(errors="replace"))
             state = json.loads(text)
             counts.update(state["counts"])
-            told += state["told"]
+            wrong += state["wrong"]
             if process.returncode == 0:
                 break
             counts["CRASHED"] += 1
-            told.append(f"{name} {state['number']}: exit status {process.returncode}: "
+            wrong.append(f"{name} {state['number']}: exit status {process.returncode}: "
                         f"{process.stderr.decode(errors='replace')[-500:]}")
             examples -= state["number"] + 1 - first
             first = state["number"] + 1
-    return counts, told
+    return counts, wrong
 
 
-def main():
+def parse_arguments(arguments=None):
+    """The namespace of a command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=5, help="for all readers together")
-    parser.add_argument("--examples", type=int, default=10 ** 9, help="at most, of each reader")
-    parser.add_argument("--reader", choices=READERS, help="this one alone")
+    parser.add_argument("--minutes", type=float, default=5, help="minutes for all readers together")
+    parser.add_argument("--examples", type=int, default=10 ** 9,
+                        help="largest number of examples of each reader")
+    parser.add_argument("--reader", choices=READERS, help="run this reader alone")
     parser.add_argument("--first", type=int, default=0, help="number of the first example")
     parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--notes", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main():
+    """Run the readers that the command line names."""
+    options = parse_arguments()
     if options.notes:
         return work(options.reader, options.first, options.examples, options.seconds,
                     options.notes)
     names = [options.reader] if options.reader else list(READERS)
-    wrong = []
+    all_wrong = []
     print(f"{'reader':16}{'examples':>10}{'read':>10}{'UserError':>11}{'Failure':>9}"
           f"{'undocumented':>14}{'crashes':>9}{'seconds':>9}")
     for name in names:
         start = time.monotonic()
-        counts, told = campaign(name, options.first, options.examples,
+        counts, wrong = campaign(name, options.first, options.examples,
                                 options.minutes * 60 / len(names))
         print(f"{name:16}{counts.total():10,}{counts['read']:10,}{counts['UserError']:11,}"
               f"{counts['Failure']:9,}{counts['UNDOCUMENTED']:14,}{counts['CRASHED']:9,}"
               f"{time.monotonic() - start:9.0f}", flush=True)
-        wrong += told
-    print("\n".join(wrong))
-    return 1 if wrong else 0
+        all_wrong += wrong
+    print("\n".join(all_wrong))
+    return 1 if all_wrong else 0
 
 
 if __name__ == "__main__":

@@ -1,27 +1,19 @@
-"""Foreign graphs are programs: what ours are made of is let in, all else is refused unrun."""
+"""Foreign graphs are programs: pure computation is accepted, all else is refused before it runs."""
 
 import dataclasses
-import gzip
-import hashlib
-import json
 import os
+import pathlib
 import shutil
-import tarfile
 
-import fuzz
-import hypothesis
-import hypothesis.strategies as st
 import pytest
 import tensorflow.compat.v1 as tf
-from helpers import train
+from support.runs import train
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow.python.framework import op_def_registry
 
-import cifar_tools
-import cnn_graph
-import console
-import recipes
-from training import foreign, restore, run_folder
+from tf1cifar import errors, graph, recipes
+from tf1cifar.data import preparation
+from tf1cifar.training import graph_check, restore
 
 RECIPE = dataclasses.replace(recipes.RECIPES["hinge"], epochs=1, moving_average=0.9,
                              summary_every=0)
@@ -40,21 +32,21 @@ GRAPHS = {
 
 
 # ---------------------------------------------------------------------------------------
-# Ours
+# Graphs of this project
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
-def test_the_graphs_of_every_recipe_are_let_in(name, tmp_path):
-    """A new operation in a network shows here; add it to `foreign.ALLOWED` if it is harmless."""
+def test_read_meta_graph_accepts_every_recipe(name, tmp_path):
+    """If a network has a new operation, add it to `graph_check.ALLOWED` if it only computes."""
     recipe = dataclasses.replace(recipes.RECIPES[name], **GRAPHS.get(name, {}))
     image = (28, 28, 1) if recipe.dataset == "mnist" else (32, 32, 3)
     with tf.Graph().as_default():
-        cnn_graph.build(recipe, cifar_tools.prepared_shape(image, recipe.preparation), 10, 900)
+        graph.build(recipe, preparation.prepared_shape(image, recipe.preparation), 10, 900)
         savers = [tf.train.Saver(), tf.train.Saver(), tf.train.Saver(sharded=True)]
         for number, saver in enumerate(savers):
             path = tmp_path / f"{number}.meta"
             saver.export_meta_graph(str(path))
-            assert len(foreign.meta_graph(path).graph_def.node) > 100
+            assert len(graph_check.read_meta_graph(path).graph_def.node) > 100
 
 
 @pytest.fixture(params=["TensorFlow 1's", "functions"])
@@ -66,7 +58,7 @@ def control_flow(request):
     (tf.enable_control_flow_v2 if before else tf.disable_control_flow_v2)()
 
 
-def test_loops_and_branches_are_let_in(control_flow, tmp_path):
+def test_read_meta_graph_accepts_loops_and_branches(control_flow, tmp_path):
     with tf.Graph().as_default():
         x = tf.get_variable("x", [3, 2])
         _, rows = tf.while_loop(lambda i, _: i < 3,
@@ -75,36 +67,36 @@ def test_loops_and_branches_are_let_in(control_flow, tmp_path):
         loss = tf.reduce_sum(tf.cond(x[0, 0] > 0, rows.stack, lambda: tf.tanh(x)))
         tf.train.AdamOptimizer().minimize(loss)
         tf.train.Saver().export_meta_graph(str(tmp_path / "x.meta"))
-    graph = foreign.meta_graph(tmp_path / "x.meta")
+    graph = graph_check.read_meta_graph(tmp_path / "x.meta")
     assert control_flow <= {node.op for node in graph.graph_def.node}
 
 
-def test_what_is_let_in_exists_and_touches_nothing():
-    for name in foreign.ALLOWED:
+def test_allowed_operations_exist_and_touch_nothing():
+    for name in graph_check.ALLOWED:
         assert op_def_registry.get(name), name
     words = ("File", "Read", "Write", "Save", "Restore", "Py", "Socket", "Rpc", "Send", "Recv",
              "Print", "Record", "Iterator", "Dataset", "Xla", "Load", "Host", "Checkpoint",
              "Shard", "Summary", "Queue", "Table", "Call")
-    suspicious = {name for name in foreign.ALLOWED if any(word in name for word in words)}
+    suspicious = {name for name in graph_check.ALLOWED if any(word in name for word in words)}
     assert suspicious == {
-        *foreign.FILE_OPERATIONS, "ReadVariableOp", "TensorArrayReadV3", "TensorArrayWriteV3",
+        *graph_check.FILE_OPERATIONS, "ReadVariableOp", "TensorArrayReadV3", "TensorArrayWriteV3",
         # these put a text together, which nobody writes
         "HistogramSummary", "ImageSummary", "MergeSummary", "ScalarSummary"}
 
 
 @pytest.fixture(scope="module")
-def run(tiny_cifar, tmp_path_factory):
-    return train(RECIPE, cifar_tools.load(tiny_cifar), tmp_path_factory.mktemp("run"))
+def run(dataset, tmp_path_factory):
+    return train(RECIPE, dataset, tmp_path_factory.mktemp("run"))
 
 
-@pytest.mark.parametrize("via", run_folder.VIAS)
-def test_a_run_of_ours_is_restored(run, via):
+@pytest.mark.parametrize("via", ["saver", "meta_graph", "saved_model"])
+def test_restored_accepts_our_own_run(run, via):
     with restore.restored(run, via=via, device="cpu") as (session, _):
         assert session.run("global_step:0") == 2
 
 
 # ---------------------------------------------------------------------------------------
-# Others'
+# Graphs of others
 
 
 def write_file(marker):
@@ -156,22 +148,22 @@ def merge_checkpoints(marker):
                                          destination_prefix=str(marker))
 
 
-def dataset(marker):
+def text_dataset(marker):
     data = tf.data.TextLineDataset("/etc/hostname")
     return tf.data.make_one_shot_iterator(data).get_next().op
 
 
 HOSTILE = [
     (write_file, "WriteFile"), (in_function, "WriteFile"), (py_func, "PyFunc"),
-    (save_by_itself, "SaveV2"), (save_in_the_scope_of_savers, "saver's own"),
+    (save_by_itself, "SaveV2"), (save_in_the_scope_of_savers, "belongs to the saver"),
     (print_to_a_file, "PrintV2"), (read_file, "ReadFile"), (restore_another_file, "RestoreV2"),
     (list_files, "MatchingFiles"), (merge_checkpoints, "MergeV2Checkpoints"),
-    (dataset, "Dataset"),
+    (text_dataset, "Dataset"),
 ]
 
 
 def refused(folder, via, marker, *words):
-    with (pytest.raises(console.UserError) as caught,
+    with (pytest.raises(errors.UserError) as caught,
           restore.restored(folder, via=via, device="cpu")):
         pytest.fail("it was let in")
     message = str(caught.value)
@@ -190,7 +182,7 @@ def copied(run, path):
 def rewritten(folder, via, change):
     """Let `change` loose on the graph that `via` reads."""
     if via == "meta_graph":
-        file, content = folder.chosen()[1] + ".meta", tf.MetaGraphDef()
+        file, content = folder.checkpoint_path() + ".meta", tf.MetaGraphDef()
     else:
         file, content = folder.saved_model / "saved_model.pb", SavedModel()
     with open(file, "rb") as source:
@@ -206,12 +198,12 @@ def node(graph, name):
 
 
 @pytest.mark.parametrize("make, word", HOSTILE, ids=lambda item: getattr(item, "__name__", ""))
-def test_a_hostile_graph_is_refused_by_both_ways(run, tmp_path, make, word):
-    """What does harm runs before `use_averages`, which restoring runs."""
+def test_check_refuses_a_hostile_graph(run, tmp_path, make, word):
+    """The harmful operation runs before `use_averages`, which restoring runs."""
     marker = tmp_path / "marker"
-    with tf.Graph().as_default() as foreign_graph, tf.name_scope("added"):
+    with tf.Graph().as_default() as foreign, tf.name_scope("added"):
         harm = make(marker)
-        added = foreign_graph.as_graph_def()
+        added = foreign.as_graph_def()
     folder = copied(run, tmp_path / "run")
 
     def poison(graph):
@@ -226,20 +218,20 @@ def test_a_hostile_graph_is_refused_by_both_ways(run, tmp_path, make, word):
         assert session.run("global_step:0") == 2
 
 
-def test_the_harm_is_real(run, tmp_path, monkeypatch):
+def test_check_prevents_real_harm(run, tmp_path, monkeypatch):
     """Without the check the file is written: the test above does not test nothing."""
     marker = tmp_path / "marker"
     folder = copied(run, tmp_path / "run")
-    with tf.Graph().as_default() as foreign_graph:
+    with tf.Graph().as_default() as foreign:
         name = write_file(marker).name
-        added = foreign_graph.as_graph_def()
+        added = foreign.as_graph_def()
 
     def poison(graph):
         graph.graph_def.node.extend(added.node)
         node(graph, "use_averages").input.append("^" + name)
 
     rewritten(folder, "saved_model", poison)
-    monkeypatch.setattr(foreign, "_check", lambda *_: None)
+    monkeypatch.setattr(graph_check, "check", lambda *_: None)
     with restore.restored(folder, via="saved_model", device="cpu"):
         assert marker.read_text() == "x"
 
@@ -249,8 +241,8 @@ def test_the_harm_is_real(run, tmp_path, monkeypatch):
     ("init signature", "runs when it is loaded"), ("assets", "assets"),
     ("asset collection", "assets"), ("restore op", "SaveV2"), ("file name", "RestoreV2"),
     ("no file name", "takes no file name"), ("saver's file name", "RestoreV2"),
-    ("weights", "saver's own")])
-def test_a_saver_and_a_loader_do_only_what_they_are_for(run, tmp_path, change, word):
+    ("weights", "belongs to the saver")])
+def test_check_refuses_a_saver_or_loader_that_does_more(run, tmp_path, change, word):
     folder = copied(run, tmp_path / "run")
 
     def poison(graph):
@@ -289,7 +281,7 @@ def test_a_saver_and_a_loader_do_only_what_they_are_for(run, tmp_path, change, w
         refused(folder, via, tmp_path / "marker", word)
 
 
-def test_every_graph_of_a_saved_model_is_checked(run, tmp_path):
+def test_check_saved_model_checks_every_graph(run, tmp_path):
     folder = copied(run, tmp_path / "run")
     file, content = folder.saved_model / "saved_model.pb", SavedModel()
     content.ParseFromString(file.read_bytes())
@@ -301,10 +293,10 @@ def test_every_graph_of_a_saved_model_is_checked(run, tmp_path):
 @pytest.mark.parametrize("via", ["meta_graph", "saved_model"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "text", "other type",
                                     "other images", "no answer"])
-def test_damaged_graphs_and_those_of_other_runs(run, tmp_path, via, damage):
+def test_check_tensors_refuses_damaged_graphs_and_those_of_other_runs(run, tmp_path, via, damage):
     folder = copied(run, tmp_path / "run")
     file = (folder.saved_model / "saved_model.pb" if via == "saved_model"
-            else type(folder.path)(folder.chosen()[1] + ".meta"))
+            else pathlib.Path(folder.checkpoint_path() + ".meta"))
     if damage in ("empty", "cut", "text"):
         content = file.read_bytes()
         file.write_bytes({"empty": b"", "cut": content[:-7], "text": b"graph_def {}"}[damage])
@@ -319,54 +311,7 @@ def test_damaged_graphs_and_those_of_other_runs(run, tmp_path, via, damage):
     else:
         rewritten(folder, via, lambda graph: node(graph, "logits").attr["T"]
                   .__setattr__("type", tf.int32.as_datatype_enum))
-    with (pytest.raises((console.Failure, console.UserError)) as caught,
+    with (pytest.raises((errors.Failure, errors.UserError)) as caught,
           restore.restored(folder, via=via, device="cpu")):
         pytest.fail("it was let in")
     assert str(folder.path) in str(caught.value)
-
-
-@pytest.mark.parametrize("kind, size, words", [
-    (tarfile.REGTYPE, cifar_tools.MOST_BYTES + 1, "test_batch is 67108865 bytes long"),
-    (tarfile.GNUTYPE_SPARSE, 0, "lacks .*test_batch")])
-def test_an_archive_does_not_fill_the_disk(tmp_path, kind, size, words):
-    """Zeros take no place in an archive, neither gzipped nor as holes of a sparse file."""
-    info = tarfile.TarInfo("cifar-10-batches-py/test_batch")
-    info.type, info.size = kind, size
-    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
-    if kind == tarfile.GNUTYPE_SPARSE:
-        header[483:495] = b"77777777777\0"  # its length with the holes: 8 GB
-        header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * 32 + sum(header[156:512]))
-    content = gzip.compress(bytes(header) + bytes(10_240))
-    (tmp_path / "tarball").write_bytes(content)
-    with pytest.raises(console.Failure, match=words):
-        cifar_tools.download(tmp_path / "in", (tmp_path / "tarball").as_uri(),
-                             hashlib.md5(content).hexdigest())
-    assert list((tmp_path / "in").iterdir()) == []
-
-
-# ---------------------------------------------------------------------------------------
-# Damage
-
-
-@pytest.fixture(scope="module", params=fuzz.READERS)
-def reader(request, tmp_path_factory):
-    return request.param, fuzz.READERS[request.param](tmp_path_factory.mktemp("fuzz"))
-
-
-@hypothesis.settings(max_examples=4, deadline=None, derandomize=True, database=None)
-@hypothesis.given(number=st.integers(0, 10 ** 6))
-def test_only_documented_errors_come_out(reader, number):
-    """A few examples; `python tests/fuzz.py` has as many as one has time for."""
-    name, files = reader
-    assert fuzz.one(files, name, number) in ("read", "UserError", "Failure")
-
-
-def test_what_is_not_damaged_is_read(reader, monkeypatch):
-    """Or the examples would be refused for another reason than their damage."""
-    monkeypatch.setattr(fuzz, "damaged", lambda rng, content, tokens=(): content)
-    monkeypatch.setattr(fuzz, "damaged_json", lambda rng, content: json.dumps(content).encode())
-    monkeypatch.setattr(fuzz.MetaGraphs, "structured", lambda self, rng, content: content)
-    monkeypatch.setattr(fuzz.Tarballs, "_member", lambda self, tar, rng, name: tar.addfile(
-        tarfile.TarInfo(f"x/{name}")))
-    name, files = reader
-    assert any(fuzz.one(files, name, number) == "read" for number in range(12))

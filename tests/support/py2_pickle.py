@@ -1,7 +1,7 @@
-"""Writes what Python 2's cPickle wrote CIFAR-10's files as.
+"""Writes pickles like those of the official CIFAR-10 files, which Python 2's cPickle wrote.
 
-Protocol 2, every text a byte string, arrays as NumPy of that time reduced them, and a memo
-entry after every string and container although none is ever read back.
+They have protocol 2, byte strings for all texts, arrays as NumPy reduced them at that time, and a
+memo entry after every string and container, although no entry is ever read.
 """
 
 import itertools
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def dumps(value):
-    """The pickle of None, numbers, str or bytes, lists, tuples, dictionaries and arrays."""
+    """The pickle of a value: None, number, str, bytes, list, tuple, dictionary or array."""
     memo = itertools.count(1)
 
     def put():

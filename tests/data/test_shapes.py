@@ -1,19 +1,16 @@
-"""datasets/shapes.py: the same images everywhere, readable, balanced, not linearly separable."""
+"""data/shapes.py: the same images everywhere, readable, balanced, not linearly separable."""
 
 import hashlib
 import os
 import pathlib
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-import cifar_tools
-from datasets import shapes
-
-ROOT = pathlib.Path(shapes.__file__).parents[1]
+from tf1cifar import files
+from tf1cifar.data import cifar10, preparation, safe_pickle, shapes
+from tf1cifar.data.base import DataError
 
 
 @pytest.fixture(scope="module")
@@ -32,22 +29,22 @@ def dataset(folder):
 # The images
 
 
-def test_two_writes_give_the_same_bytes(folder, tmp_path):
+def test_write_gives_the_same_bytes_twice(folder, tmp_path):
     shapes.write(tmp_path / "again")
-    for name in cifar_tools.FILES:
+    for name in cifar10.FILES:
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_images_and_labels_are_those_of_every_machine(dataset):
-    # Found alike with NumPy 1.26.4 and 2.4.6, with and without AVX-512, AVX2 and FMA.
-    # Other images need another folder name in the cache than shapes-1.
+def test_write_gives_the_same_bits_on_every_machine(dataset):
+    # The same with NumPy 1.26.4 and 2.4.6, with and without AVX-512, AVX2 and FMA. If the images
+    # ever change, the folder shapes-1 in the cache needs another name.
     digest = hashlib.sha256()
     for part in (dataset.train.images, dataset.train.labels, dataset.test.images):
         digest.update(part.tobytes())
     assert digest.hexdigest() == "00eab0a0217db5c7777cedadb9bb8e85168f39ba8665fd1654490a8aeffeff86"
 
 
-def test_loads_as_a_dataset(dataset, folder):
+def test_load(dataset, folder):
     assert dataset.name == "shapes"
     assert dataset.directory == str(folder)
     assert dataset.class_names == shapes.CLASS_NAMES
@@ -57,38 +54,38 @@ def test_loads_as_a_dataset(dataset, folder):
         assert split.labels.shape == (size,) and split.labels.dtype == np.int64
 
 
-def test_files_hold_what_the_official_ones_hold(folder):
-    assert sorted(os.listdir(folder)) == sorted(cifar_tools.FILES)
-    meta = cifar_tools.unpickle(folder / "batches.meta")
+def test_write_makes_files_like_the_official_ones(folder):
+    assert sorted(os.listdir(folder)) == sorted(cifar10.FILES)
+    meta = safe_pickle.unpickle(folder / "batches.meta")
     assert meta == {"num_cases_per_batch": 1000, "label_names": list(shapes.CLASS_NAMES),
                     "num_vis": 3072}
-    batch = cifar_tools.unpickle(folder / "data_batch_3")
+    batch = safe_pickle.unpickle(folder / "data_batch_3")
     assert batch.keys() == {"batch_label", "labels", "data", "filenames"}
     assert batch["batch_label"] == "training batch 3 of 5"
     assert batch["data"].shape == (1000, 3072) and batch["data"].dtype == np.uint8
     assert len(set(batch["filenames"])) == 1000
     for name, label in zip(batch["filenames"], batch["labels"]):
         assert name.startswith(shapes.CLASS_NAMES[label] + "_")
-    assert cifar_tools.unpickle(folder / "test_batch")["batch_label"] == "testing batch 1 of 1"
+    assert safe_pickle.unpickle(folder / "test_batch")["batch_label"] == "testing batch 1 of 1"
 
 
-def test_a_plain_unpickler_reads_them_too(folder):
+def test_write_makes_files_that_a_plain_unpickler_reads(folder):
     with open(folder / "test_batch", "rb") as file:
         batch = pickle.load(file, encoding="latin1")
     np.testing.assert_array_equal(batch["data"],
-                                  cifar_tools.unpickle(folder / "test_batch")["data"])
+                                  safe_pickle.unpickle(folder / "test_batch")["data"])
 
 
-def test_every_batch_is_balanced_and_mixed(dataset):
+def test_write_balances_and_mixes_every_batch(dataset):
     labels = np.concatenate([dataset.train.labels, dataset.test.labels]).reshape(6, 1000)
     for batch in labels:
         np.testing.assert_array_equal(np.bincount(batch), np.full(10, 100))
-        # Read without shuffling, any 250 in a row still hold every class.
+        # Without shuffling, each batch of 250 images still holds every class.
         assert all(len(set(part)) == 10 for part in batch.reshape(4, 250))
     assert len({tuple(batch) for batch in labels}) == 6
 
 
-def test_no_image_appears_twice(dataset):
+def test_write_draws_no_image_twice(dataset):
     images = np.concatenate([dataset.train.images, dataset.test.images])
     assert len({image.tobytes() for image in images}) == 6000
 
@@ -100,7 +97,7 @@ def _silhouette(shape, degrees=0, scale=1.0):
     return shape(cos * x + sin * y, cos * y - sin * x) <= 0
 
 
-def test_no_shape_turned_mirrored_or_scaled_covers_another():
+def test_shapes_do_not_cover_one_another_turned_mirrored_or_scaled():
     turned = {name: [_silhouette(shape, degrees, scale)
                      for degrees in range(0, 360, 15) for scale in (0.8, 0.9, 1.0, 1.15, 1.3)]
               for name, shape in shapes.SHAPES.items()}
@@ -113,7 +110,7 @@ def test_no_shape_turned_mirrored_or_scaled_covers_another():
 
 
 @pytest.mark.parametrize("name", shapes.CLASS_NAMES)
-def test_a_shape_is_as_large_as_it_should_be(name):
+def test_shapes_are_about_as_large_as_the_unit_circle(name):
     mask = _silhouette(shapes.SHAPES[name])
     rows, columns = np.nonzero(mask)
     reach = np.hypot(rows - 39.5, columns - 39.5).max() * 0.04  # the grid's step
@@ -134,7 +131,7 @@ def test_shapes_are_lighter_or_darker_than_their_background(dataset):
 
 
 def _ridge_accuracies(train, train_labels, test, test_labels, penalties):
-    """Test accuracies of the linear classifiers that least squares on one-hot labels gives."""
+    """Test accuracies of linear classifiers, fitted by least squares to one-hot labels."""
     mean = train.mean(axis=0)
     train, test = train - mean, test - mean
     gram = (train.T @ train).astype(np.float64)
@@ -145,24 +142,24 @@ def _ridge_accuracies(train, train_labels, test, test_labels, penalties):
 
 
 def _clean(split):
-    return cifar_tools.prepare(split.images, "gray24").reshape(len(split.labels), 576)
+    return preparation.prepare(split.images, "gray24").reshape(len(split.labels), 576)
 
 
-def test_a_linear_classifier_of_clean_pixels_fails(dataset):
+def test_shapes_are_not_separated_by_a_linear_classifier_of_clean_pixels(dataset):
     accuracies = list(_ridge_accuracies(_clean(dataset.train), dataset.train.labels,
                                         _clean(dataset.test), dataset.test.labels,
                                         (1e1, 1e2, 1e3, 1e4, 1e5)))
     assert max(accuracies) < 0.6, accuracies
 
 
-def test_a_linear_classifier_of_raw_pixels_fails(dataset):
+def test_shapes_are_not_separated_by_a_linear_classifier_of_raw_pixels(dataset):
     train, test = (split.images.reshape(-1, 3072).astype(np.float32) / 255
                    for split in (dataset.train, dataset.test))
     accuracy, = _ridge_accuracies(train, dataset.train.labels, test, dataset.test.labels, (1e3,))
     assert accuracy < 0.6
 
 
-def test_that_linear_classifier_would_find_a_linear_trace(dataset):
+def test_ridge_accuracies_would_show_a_linear_trace(dataset):
     train, test = _clean(dataset.train), _clean(dataset.test)
     for pixels, labels in ((train, dataset.train.labels), (test, dataset.test.labels)):
         pixels[np.arange(len(labels)), 50 * labels] += 5  # one pixel gives each class away
@@ -171,7 +168,7 @@ def test_that_linear_classifier_would_find_a_linear_trace(dataset):
 
 
 # ---------------------------------------------------------------------------------------
-# The files, whole or not at all
+# The files: all or none
 
 
 def test_load_writes_into_the_cache(tmp_path, monkeypatch):
@@ -186,62 +183,64 @@ def test_load_writes_into_a_given_empty_folder(tmp_path):
     assert len(shapes.load(str(tmp_path / "empty")).test.labels) == 1000
 
 
-def test_a_data_set_that_is_there_is_not_drawn_again(folder, monkeypatch):
-    monkeypatch.setattr(shapes, "_contents", lambda: pytest.fail("drawn again"))
+def test_load_expands_a_home_folder(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert shapes.load(f"~/{folder.name}").directory == str(folder)
+
+
+def test_load_does_not_draw_an_existing_data_set_again(folder, monkeypatch):
+    monkeypatch.setattr(files, "open_new", lambda _: pytest.fail("drawn again"))
     assert len(shapes.load(folder).train.labels) == 5000
 
 
-def test_nothing_remains_of_a_write_that_failed(tmp_path, monkeypatch):
-    contents = shapes._contents
+def test_write_leaves_nothing_when_it_fails(tmp_path, monkeypatch):
+    opened, open_new = [], files.open_new
 
-    def disk_full():
-        for number, content in enumerate(contents()):
-            if number == 3:
-                raise OSError(28, "No space left on device")
-            yield content
+    def disk_full(path):
+        opened.append(path)
+        if len(opened) == 3:
+            raise OSError(28, "No space left on device")
+        return open_new(path)
 
-    monkeypatch.setattr(shapes, "_contents", disk_full)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr(files, "open_new", disk_full)
+    with pytest.raises(OSError, match="No space") as caught:
         shapes.write(tmp_path / "data")
-    assert os.listdir(tmp_path) == []
+    assert not isinstance(caught.value, DataError)
+    assert len(opened) == 3 and os.listdir(tmp_path) == []
 
 
-def test_the_slower_of_two_processes_ends_well(folder, tmp_path, monkeypatch):
-    contents = shapes._contents
+def test_write_when_another_process_was_faster(folder, tmp_path, monkeypatch):
+    opened, open_new = [], files.open_new
 
-    def overtaken():
-        yield from contents()
-        monkeypatch.setattr(shapes, "_contents", contents)
-        shapes.write(tmp_path / "data")
+    def overtaken(path):
+        opened.append(path)
+        if len(opened) == 1:
+            shapes.write(tmp_path / "data")
+        return open_new(path)
 
-    monkeypatch.setattr(shapes, "_contents", overtaken)
+    monkeypatch.setattr(files, "open_new", overtaken)
     shapes.write(tmp_path / "data")
-    assert shapes._contents is contents  # the other one did write
+    assert len(opened) == 14, "both processes wrote seven files"
     assert os.listdir(tmp_path) == ["data"]
-    for name in cifar_tools.FILES:
+    for name in cifar10.FILES:
         assert (tmp_path / "data" / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_a_folder_of_other_things_is_refused_and_left_alone(tmp_path):
+def test_load_refuses_a_folder_of_other_files(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(cifar_tools.DataError, match="mine: .*cannot be put there"):
+    with pytest.raises(DataError, match="mine: .*cannot be put there"):
         shapes.load(tmp_path / "mine")
     assert os.listdir(tmp_path) == ["mine"]
     assert os.listdir(tmp_path / "mine") == ["thesis.txt"]
 
 
-def test_another_data_set_is_refused(tiny_cifar):
-    with pytest.raises(cifar_tools.DataError, match="airplane.*expected those of shapes"):
+def test_load_refuses_another_data_set(tiny_cifar):
+    with pytest.raises(DataError, match="airplane.*expected those of shapes"):
         shapes.load(tiny_cifar)
 
 
-def test_the_folder_is_readable_as_the_umask_says(tmp_path):
+def test_write_makes_a_folder_with_the_mode_of_the_umask(tmp_path):
     (tmp_path / "plain").mkdir()
     shapes.write(tmp_path / "data")
     assert (tmp_path / "data").stat().st_mode == (tmp_path / "plain").stat().st_mode
-
-
-def test_importing_it_does_not_import_tensorflow():
-    code = "import sys, datasets.shapes; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

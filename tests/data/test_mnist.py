@@ -1,71 +1,35 @@
-"""MNIST: finding, downloading and reading its IDX files, whole, damaged and hostile ones."""
+"""data/mnist.py: finding, downloading and reading IDX files, intact, damaged and hostile ones."""
 
 import functools
 import gzip
-import hashlib
-import http.server
 import itertools
 import pathlib
-import socket
 import struct
-import threading
 import tracemalloc
 
 import hypothesis
 import numpy as np
 import pytest
-from damage import changed
 from hypothesis import strategies as st
+from support import web
+from support.damage import changed
+from support.folders import tree
+from support.mnist_files import (
+    contents,
+    idx,
+    images_file,
+    labels_file,
+    pixels,
+    write_data_set,
+    zipped,
+)
 
-import cifar_tools
-import console
-from cifar_tools import DataError
-from datasets import mnist
+from tf1cifar import errors
+from tf1cifar.data import mnist
+from tf1cifar.data.base import DataError
+from tf1cifar.data.download import cache_folder
 
 IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
-
-
-def idx(*dimensions, values, kind=0x08):
-    """An IDX file, written from the format's description."""
-    return (bytes([0, 0, kind, len(dimensions)]) +
-            b"".join(struct.pack(">i", length) for length in dimensions) + bytes(values))
-
-
-def pixels(count, seed=0):
-    """uint8 [count, 28, 28]"""
-    return np.random.default_rng((seed, count)).integers(0, 256, (count, 28, 28)).astype(np.uint8)
-
-
-def images_file(count, seed=0):
-    return idx(count, 28, 28, values=pixels(count, seed).tobytes())
-
-
-def labels_file(count):
-    return idx(count, values=[(3 * i + 1) % 10 for i in range(count)])
-
-
-def zipped(content):
-    return gzip.compress(content, 1, mtime=0)
-
-
-def contents(train=7, test=4):
-    """What each of the four official files holds, gzipped."""
-    return dict(zip(mnist.FILES, map(zipped, (
-        images_file(train, 1), labels_file(train), images_file(test), labels_file(test)))))
-
-
-def write_data_set(folder, names=mnist.FILES, **counts):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in contents(**counts).items():
-        if name in names:
-            (folder / name).write_bytes(content)
-    return folder
-
-
-def tree(folder):
-    """Every path below `folder`, with the bytes of the regular files."""
-    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-            for path in folder.rglob("*")}
 
 
 def assert_split(split, count, seed, start=0):
@@ -81,20 +45,10 @@ def assert_split(split, count, seed, start=0):
 # Finding
 
 
-@pytest.fixture
-def bare(tmp_path, monkeypatch):
-    """An empty working folder and an empty cache; a download fails at once."""
-    monkeypatch.delenv("MNIST_DIR", raising=False)
-    monkeypatch.setenv("MNIST_URL", "http://127.0.0.1:1/digits")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def test_find_takes_the_first_of_option_variable_here_cache_download(bare, monkeypatch):
-    with pytest.raises(console.Failure, match="cannot download http://127.0.0.1:1/digits/train"):
+def test_find(bare, monkeypatch):
+    with pytest.raises(errors.Failure, match="cannot download http://127.0.0.1:1/digits/train"):
         mnist.find()
-    cached = write_data_set(cifar_tools.cache_folder() / "mnist")
+    cached = write_data_set(cache_folder() / "mnist")
     assert mnist.find() == cached == bare / "cache/tf1-cifar10/mnist"
     write_data_set(bare / "mnist")
     assert mnist.find() == pathlib.Path("mnist")
@@ -107,7 +61,7 @@ def test_find_takes_the_first_of_option_variable_here_cache_download(bare, monke
 
 
 def test_find_refuses_a_named_folder_without_data(bare, monkeypatch):
-    write_data_set(bare / "mnist")  # there, but not what was asked for
+    write_data_set(bare / "mnist")  # not the folder that was asked for
     (bare / "empty").mkdir()
     (bare / "empty" / mnist.FILES[0]).mkdir()  # a folder is no file
     with pytest.raises(DataError, match=r"^--data-dir empty: no MNIST there .*MNIST_DIR\.$"):
@@ -117,8 +71,8 @@ def test_find_refuses_a_named_folder_without_data(bare, monkeypatch):
         mnist.find()
 
 
-def test_find_passes_over_an_empty_variable_and_a_folder_of_other_things(bare, monkeypatch):
-    cached = write_data_set(cifar_tools.cache_folder() / "mnist")
+def test_find_ignores_an_empty_variable_and_a_folder_of_other_files(bare, monkeypatch):
+    cached = write_data_set(cache_folder() / "mnist")
     (bare / "mnist").mkdir()
     (bare / "mnist/mnist.npz").touch()
     monkeypatch.setenv("MNIST_DIR", "")
@@ -126,16 +80,16 @@ def test_find_passes_over_an_empty_variable_and_a_folder_of_other_things(bare, m
 
 
 @pytest.mark.parametrize("name", mnist.FILES)
-def test_half_a_data_set_is_found_where_the_user_may_have_put_it_not_in_the_cache(bare, name):
-    write_data_set(cifar_tools.cache_folder() / "mnist", [name])
-    with pytest.raises(console.Failure, match="cannot download"):
+def test_find_takes_half_a_data_set_from_the_user_but_not_from_the_cache(bare, name):
+    write_data_set(cache_folder() / "mnist", [name])
+    with pytest.raises(errors.Failure, match="cannot download"):
         mnist.find()
     write_data_set(bare / "mnist", [name])
-    assert mnist.find("mnist") == mnist.find() == pathlib.Path("mnist"), "load tells the rest"
+    assert mnist.find("mnist") == mnist.find() == pathlib.Path("mnist"), "load names missing files"
 
 
 def test_find_takes_the_test_files_alone_from_the_cache(bare):
-    cached = write_data_set(cifar_tools.cache_folder() / "mnist", mnist.TEST_FILES)
+    cached = write_data_set(cache_folder() / "mnist", mnist.TEST_FILES)
     assert mnist.find() == cached
 
 
@@ -144,71 +98,35 @@ def test_find_takes_the_test_files_alone_from_the_cache(bare):
 
 
 def md5s(files):
-    return {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
-
-
-@pytest.fixture(scope="module")
-def served():
-    """A server on this machine: served(files, cut=0) is the URL of a folder of them.
-
-    `cut` bytes are kept back of the last file, though announced.
-    """
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            folder, name = self.path.rsplit("/", 1)
-            files, cut = folders.get(folder, ({}, 0))
-            if name not in files:
-                return self.send_error(404)
-            content = files[name]
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content[:len(content) - cut] if name == list(files)[-1] else content)
-
-        def log_message(self, *_):
-            pass
-
-    folders, numbers = {}, itertools.count()
-
-    def serve(files, cut=0):
-        path = f"/mirror/{next(numbers)}"
-        folders[path] = files, cut
-        return f"http://127.0.0.1:{server.server_port}{path}"
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield serve
-        server.shutdown()
-        thread.join()
+    return {name: web.md5(content) for name, content in files.items()}
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_download(served, tmp_path, monkeypatch, slash):
-    # The cache may lie on another disk than /tmp, which a rename cannot cross.
+def test_download(server, tmp_path, monkeypatch, slash):
+    # A rename cannot cross from the disk of /tmp to that of the cache, so /tmp is not used.
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
     files = contents()
-    folder = mnist.download(tmp_path / "new/cache", served(files) + slash, md5s(files))
+    folder = mnist.download(tmp_path / "new/cache", server.folder(files) + slash, md5s(files))
     assert folder == tmp_path / "new/cache/mnist"
     assert tree(folder.parent) == {"mnist": None, **{f"mnist/{name}": content
                                                      for name, content in files.items()}}
     assert_split(mnist.load(folder).train, 7, 1)
 
 
-def test_find_downloads_into_the_cache(bare, served, monkeypatch):
+def test_find_downloads_into_the_cache(bare, server, monkeypatch):
     files = contents()
-    monkeypatch.setenv("MNIST_URL", served(files))
+    monkeypatch.setenv("MNIST_URL", server.folder(files))
     monkeypatch.setattr(mnist, "MD5S", md5s(files))
     folder = mnist.find()
-    assert folder == cifar_tools.cache_folder() / "mnist" and len(tree(folder)) == 4
+    assert folder == cache_folder() / "mnist" and len(tree(folder)) == 4
     monkeypatch.delenv("MNIST_URL")
     assert mnist.find() == folder
 
 
-def test_the_official_files_are_asked_for_by_default(bare, monkeypatch):
+def test_download_asks_for_the_official_files_by_default(bare, monkeypatch):
     asked = []
     monkeypatch.delenv("MNIST_URL")
-    monkeypatch.setattr(cifar_tools, "fetch", lambda url, md5, path, timeout:
+    monkeypatch.setattr(mnist, "fetch", lambda url, md5, path, timeout:
                         asked.append((url, md5)) or path.write_bytes(b""))
     mnist.download(bare)
     base = "https://storage.googleapis.com/cvdf-datasets/mnist"
@@ -219,22 +137,19 @@ def test_the_official_files_are_asked_for_by_default(bare, monkeypatch):
         (f"{base}/t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c")]
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-def failing(case, files, served):
-    """(url, md5s) of a download that must fail, and what the message says about it."""
+def failing(case, files, server):
+    """(URL, MD5s, message) of a download that must fail."""
     sums, last = md5s(files), mnist.FILES[-1]
     if case == "other checksum":
-        return served(files), {**sums, last: "0" * 32}, f"{last}: MD5 is {sums[last]}, expected 0"
+        return (server.folder(files), {**sums, last: "0" * 32},
+                f"{last}: MD5 is {sums[last]}, expected 0")
     if case == "cut short":
-        return served(files, cut=5), sums, "MD5|IncompleteRead"
+        return server.folder(files, cut=5), sums, "MD5|IncompleteRead"
     if case == "a file is missing":
-        return served({name: files[name] for name in mnist.FILES[:3]}), sums, f"{last}: Not Found"
+        return (server.folder({name: files[name] for name in mnist.FILES[:3]}), sums,
+                f"{last}: Not Found")
     if case == "no server":
-        return f"http://127.0.0.1:{free_port()}", sums, "cannot download .*refused"
+        return f"http://127.0.0.1:{web.free_port()}", sums, "cannot download .*refused"
     if case == "not a URL":
         return "mirror/mnist", sums, "unknown url type"
     raise AssertionError(case)
@@ -242,24 +157,17 @@ def failing(case, files, served):
 
 @pytest.mark.parametrize("case", ["other checksum", "cut short", "a file is missing", "no server",
                                   "not a URL"])
-def test_a_failed_download_says_why_and_leaves_nothing(served, tmp_path, case):
-    url, sums, message = failing(case, contents(), served)
-    with pytest.raises(console.Failure, match=message) as caught:
+def test_download_says_why_it_failed_and_leaves_nothing(server, tmp_path, case):
+    url, sums, message = failing(case, contents(), server)
+    with pytest.raises(errors.Failure, match=message) as caught:
         mnist.download(tmp_path, url, sums)
     assert url in str(caught.value)
     assert tree(tmp_path) == {}
 
 
-def test_a_silent_server(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with pytest.raises(console.Failure, match="cannot download .*timed out"):
-            mnist.download(tmp_path, f"http://127.0.0.1:{server.getsockname()[1]}", timeout=0.1)
-    assert tree(tmp_path) == {}
-
-
 @pytest.mark.parametrize("where", ["third file", "rename"])
-def test_ctrl_c_leaves_nothing(served, tmp_path, monkeypatch, where):
-    real, calls = cifar_tools.fetch, []
+def test_download_leaves_nothing_after_ctrl_c(server, tmp_path, monkeypatch, where):
+    real, calls = mnist.fetch, []
 
     def fetch(*arguments):
         real(*arguments)
@@ -270,36 +178,36 @@ def test_ctrl_c_leaves_nothing(served, tmp_path, monkeypatch, where):
     def rename(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cifar_tools, "fetch", fetch)
+    monkeypatch.setattr(mnist, "fetch", fetch)
     if where == "rename":
-        monkeypatch.setattr("datasets.mnist.os.rename", rename)
+        monkeypatch.setattr("os.rename", rename)
     files = contents()
     with pytest.raises(KeyboardInterrupt):
-        mnist.download(tmp_path, served(files), md5s(files))
+        mnist.download(tmp_path, server.folder(files), md5s(files))
     assert len(calls) == (3 if where == "third file" else 4)
     assert tree(tmp_path) == {}
 
 
 @pytest.mark.parametrize("there", [[], mnist.FILES[:1], mnist.TEST_FILES, mnist.FILES])
-def test_a_folder_in_the_way_is_completed(served, tmp_path, there):
-    """What else is in it stays; the files downloaded come before others of their names."""
+def test_download_into_a_folder_that_exists(server, tmp_path, there):
+    """Other files stay; the downloaded files take precedence over other spellings."""
     files = contents()
     mine = write_data_set(tmp_path / "mnist", there, train=3, test=2)
     if there:
         (mine / "notes.txt").write_text("mine")
         (mine / "train-images.idx3-ubyte").write_bytes(b"damaged")
-    mnist.download(tmp_path, served(files), md5s(files))
+    mnist.download(tmp_path, server.folder(files), md5s(files))
     assert files.items() <= tree(mine).items()
     assert not there or (mine / "notes.txt").read_text() == "mine"
     assert list(tmp_path.iterdir()) == [mine]
     assert_split(mnist.load(mine).train, 7, 1)
 
 
-def test_a_file_in_the_way(served, tmp_path):
+def test_download_into_a_file(server, tmp_path):
     (tmp_path / "mnist").write_text("mine")
     files = contents()
     with pytest.raises(OSError):
-        mnist.download(tmp_path, served(files), md5s(files))
+        mnist.download(tmp_path, server.folder(files), md5s(files))
     assert tree(tmp_path) == {"mnist": b"mine"}
 
 
@@ -311,7 +219,7 @@ def test_a_file_in_the_way(served, tmp_path):
 @pytest.mark.parametrize("suffix", [".gz", ""])
 @pytest.mark.parametrize("gzipped", [True, False], ids=["gzipped", "plain"])
 def test_load_reads_every_spelling(tmp_path, dot, suffix, gzipped):
-    """Gzipped is what starts like it, whatever its name says."""
+    """The first bytes say whether a file is gzipped, not its name."""
     for name, content in contents().items():
         name = name.removesuffix(".gz").replace("-idx", f"{dot}idx") + suffix
         (tmp_path / name).write_bytes(content if gzipped else gzip.decompress(content))
@@ -324,23 +232,22 @@ def test_load_reads_every_spelling(tmp_path, dot, suffix, gzipped):
 
 
 @pytest.mark.parametrize("count, kept", [(2, 1), (3, 2), (40, 34), (101, 85)])
-def test_the_test_files_alone_are_divided(tmp_path, count, kept):
+def test_load_divides_the_test_files_alone(tmp_path, count, kept):
     found = mnist.load(write_data_set(tmp_path, mnist.TEST_FILES, test=count))
     assert len(found.train.labels) == kept and len(found.test.labels) == count - kept
     assert_split(found.train, count, 0)
     assert_split(found.test, count, 0, start=kept)
-    assert found.note == (f"only the t10k files are there: {kept} of their images train, "
-                          f"{count - kept} test")
+    assert found.note == (f"only the t10k files are there: {kept} of their images are "
+                          f"for training, {count - kept} for testing")
 
 
-def test_the_real_test_files_alone(tmp_path):
-    """As many images as the official ones, whose first 8,500 train."""
+def test_load_divides_as_many_images_as_the_official_test_files_hold(tmp_path):
     labels = np.arange(10_000) % 7
     (tmp_path / IMAGES).write_bytes(idx(10_000, 28, 28, values=bytes(7_840_000)))
     (tmp_path / LABELS).write_bytes(idx(10_000, values=labels.astype(np.uint8)))
     found = mnist.load(tmp_path)
-    assert found.note == ("only the t10k files are there: 8,500 of their images train, "
-                          "1,500 test")
+    assert found.note == ("only the t10k files are there: 8,500 of their images are for "
+                          "training, 1,500 for testing")
     assert found.train.images.shape == (8500, 28, 28, 1)
     assert found.test.images.shape == (1500, 28, 28, 1)
     np.testing.assert_array_equal(found.train.labels, labels[:8500])
@@ -352,20 +259,20 @@ SETS = [names for count in range(5) for names in itertools.combinations(mnist.FI
 
 
 @pytest.mark.parametrize("names", SETS, ids=lambda names: f"{len(names)} files")
-def test_missing_files(tmp_path, names):
+def test_load_names_missing_files(tmp_path, names):
     with pytest.raises(DataError, match="expected all four files") as caught:
         mnist.load(write_data_set(tmp_path, names))
     missing, _, _ = str(caught.value).partition(" missing")
     assert missing == f"{tmp_path}: " + ", ".join(n for n in mnist.FILES if n not in names)
 
 
-def test_load_of_a_folder_that_is_not_there(tmp_path):
+def test_load_of_a_folder_that_does_not_exist(tmp_path):
     with pytest.raises(DataError, match="absent: .* missing"):
         mnist.load(tmp_path / "absent")
 
 
 def refused(folder, files, name, message):
-    """Write `files` (name -> bytes) to `folder`; its load must complain of file `name`."""
+    """Write `files` (name -> bytes) to `folder` and check that `load` complains about `name`."""
     for file, content in files.items():
         (folder / file).write_bytes(content)
     with pytest.raises(DataError, match=message) as caught:
@@ -403,19 +310,19 @@ def refused(folder, files, name, message):
     (LABELS, labels_file(10), "holds 10 labels, expected 9"),
     (LABELS, idx(9, values=[0, 9, 10, 1, 1, 1, 1, 255, 1]), "label 2 is 10, expected 0 to 9"),
 ])
-def test_a_file_that_is_not_as_it_should_be(tmp_path, name, content, message, pack):
+def test_load_refuses_a_bad_file(tmp_path, name, content, message, pack):
     refused(tmp_path, {IMAGES: images_file(9), LABELS: labels_file(9), name: pack(content)},
             name, message)
 
 
 @pytest.mark.parametrize("name", mnist.FILES)
-def test_the_message_names_the_file_as_it_is_spelled(tmp_path, name):
+def test_load_names_the_file_in_its_actual_spelling(tmp_path, name):
     write_data_set(tmp_path).joinpath(name).unlink()
     spelled = name.removesuffix(".gz").replace("-idx", ".idx")
     refused(tmp_path, {spelled: b"else"}, spelled, "starts with the bytes 656c7365")
 
 
-def test_one_image_is_not_enough_to_train_and_to_test(tmp_path):
+def test_load_needs_two_images_for_training_and_testing(tmp_path):
     refused(tmp_path, {IMAGES: images_file(1), LABELS: labels_file(1)}, IMAGES,
             "holds one image, expected two or more")
     assert len(mnist.load(write_data_set(tmp_path / "all", train=1, test=1)).test.labels) == 1
@@ -435,12 +342,12 @@ def flipped(content, position):
     lambda packed: flipped(packed, 2),  # the method of compression
     lambda packed: flipped(packed, 10),  # the first block's type
     lambda packed: packed + b"trailing"])
-def test_damaged_gzip_files(tmp_path, damage):
+def test_load_refuses_damaged_gzip_files(tmp_path, damage):
     refused(tmp_path, {IMAGES: damage(zipped(images_file(9))), LABELS: labels_file(9)}, IMAGES,
             "cut short or damaged, expected an intact gzip file")
 
 
-def test_a_gzip_bomb_is_not_unpacked(tmp_path):
+def test_load_does_not_unpack_a_gzip_bomb(tmp_path):
     bomb = zipped(images_file(9) + bytes(200_000_000))
     assert len(bomb) < 2_000_000
     tracemalloc.start()
@@ -451,7 +358,7 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path):
     assert peak < 5_000_000
 
 
-def test_a_file_that_cannot_be_read(tmp_path, monkeypatch):
+def test_load_of_a_file_that_cannot_be_read(tmp_path, monkeypatch):
     write_data_set(tmp_path)
 
     def forbidden(*_):
@@ -472,7 +379,7 @@ SNIPPETS = [struct.pack(">I", number) for number in (
 SNIPPETS += [b"\x1f\x8b", b"\x1f\x8b\x08", zipped(b"")[:10], zipped(b""), b"\x0a", b"\xff"]
 CHANGES = st.lists(
     st.tuples(st.sampled_from(["set", "delete", "insert", "truncate"]),
-              st.integers(-40, 40),  # the header, the start and the end of the values
+              st.integers(-40, 40),  # header, first and last values
               st.binary(min_size=1, max_size=6) | st.sampled_from(SNIPPETS)),
     min_size=1, max_size=4)
 
@@ -500,14 +407,14 @@ def assert_sound_or_refused(folder, name, content):
 @fuzz(max_examples=150)
 @hypothesis.given(st.sampled_from(mnist.FILES),
                   st.binary(max_size=40) | st.lists(st.sampled_from(SNIPPETS)).map(b"".join))
-def test_random_bytes_are_refused_or_read(fuzzed, name, content):
+def test_load_refuses_or_reads_random_bytes(fuzzed, name, content):
     assert_sound_or_refused(fuzzed, name, content)
 
 
 @fuzz(max_examples=300)
 @hypothesis.given(st.sampled_from(mnist.FILES), CHANGES, st.sampled_from(["out", "in", "plain"]))
-def test_a_changed_file_is_refused_or_sound(fuzzed, name, changes, where):
-    """Changed in its gzipped bytes, in what is gzipped, or not gzipped at all."""
+def test_load_refuses_a_changed_file_or_reads_a_sound_one(fuzzed, name, changes, where):
+    """The change is in the gzipped bytes, in the bytes before gzip, or in a plain file."""
     packed = contents()[name]
     if where == "out":
         content = changed(packed, changes)

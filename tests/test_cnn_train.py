@@ -1,0 +1,93 @@
+"""The command line of cnn_train.py, which is made from the fields of a recipe."""
+
+import dataclasses
+import re
+
+import pytest
+
+import cnn_train
+from tf1cifar import errors, recipes
+
+RECIPE = recipes.RECIPES["lrn_cnn"]
+
+
+def parse(line):
+    return cnn_train.parse_arguments(line.split())
+
+
+def test_parse_arguments_has_a_flag_for_every_field(monkeypatch):
+    every_option = {name for names in recipes.NETWORKS.values() for name in names}
+    for network in recipes.NETWORKS:
+        monkeypatch.setitem(recipes.NETWORKS, network, tuple(every_option))
+    values = {int: "3", float: "0.5"}
+    for field in dataclasses.fields(recipes.Recipe):
+        flag = "--" + field.name.replace("_", "-")
+        if field.type is bool:
+            recipe, _ = parse("--no-" + flag[2:])
+            expected = False
+        elif field.metadata["choices"]:
+            last = list(field.metadata["choices"])[-1]
+            recipe, _ = parse(f"{flag} {last}")
+            expected = (last,) if field.type is tuple else last
+        else:
+            recipe, _ = parse(f"--augment none {flag} {values[field.type]}")
+            expected = field.type(values[field.type])
+        assert getattr(recipe, field.name) == expected
+
+
+def test_parse_arguments_takes_the_defaults_from_the_recipe():
+    recipe, options = parse("")
+    assert recipe == RECIPE
+    assert (options.recipe, options.device, options.dataset_named) == ("lrn_cnn", "auto", False)
+    assert parse("--recipe dropout_cnn")[0] == recipes.RECIPES["dropout_cnn"]
+
+
+def test_parse_arguments_notes_whether_the_data_set_is_named():
+    assert parse("--dataset shapes")[1].dataset_named
+    assert parse("--dataset cifar10")[1].dataset_named
+
+
+def test_parse_arguments_sorts_augmentations():
+    assert parse("--augment none")[0].augment == ()
+    assert parse("--augment flip crop")[0].augment == ("crop", "flip")
+
+
+def test_parse_arguments_prefers_epochs_to_the_steps_of_the_recipe(monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "lrn_cnn", dataclasses.replace(RECIPE, steps=1000))
+    assert parse("--epochs 2")[0].total_steps(250) == 4
+    assert parse("--batch-size 5")[0].total_steps(10) == 1000
+
+
+def test_parse_arguments_makes_single_steps_with_augmentation():
+    assert parse("--recipe softmax")[0].steps_per_run > 1
+    assert parse("--recipe softmax --augment flip")[0].steps_per_run == 1
+    with pytest.raises(errors.UserError, match="--steps-per-run is 5, expected 1 with --augment"):
+        parse("--steps-per-run 5")
+
+
+@pytest.mark.parametrize("line, words", [
+    ("--epochs 2 --steps 3", "--epochs and --steps"),
+    ("--epochs two", "--epochs"),
+    ("--epochs 0", "--epochs is 0, expected at least 1"),
+    ("--learning-rate nan", "--learning-rate is nan, expected a finite number"),
+    ("--held-out 1.5", "--held-out is 1.5"),
+    ("--augment spin", "spin"),
+    ("--augment none crop", "--augment none stands alone"),
+    ("--recipe softmax --dropout 0.5", "--dropout is 0.5, expected 0.0: the network linear has no"),
+    ("--held-out 0 --early-stopping 2", "--early-stopping is 2, expected 0 without held-out"),
+    ("--recipe none", "none"),
+    ("--nonsense", "--nonsense"),
+])
+def test_parse_arguments_names_a_mistake(line, words):
+    with pytest.raises(errors.UserError) as error:
+        parse(line)
+    assert words in str(error.value)
+
+
+def test_parse_arguments_shows_every_flag_once_in_help(capsys):
+    with pytest.raises(SystemExit):
+        parse("--help")
+    printed = capsys.readouterr().out
+    for field in dataclasses.fields(recipes.Recipe):
+        flag = "--" + field.name.replace("_", "-")
+        assert len(re.findall(rf"^  {flag}[ ,\n]", printed, re.MULTILINE)) == 1, flag

@@ -1,0 +1,202 @@
+"""Files are written whole or not at all, and in one module."""
+
+import ast
+import errno
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from support.folders import tree
+
+from tf1cifar import errors, files
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("mode, content", [("w", "Straße\n"), ("wb", b"\x00\xff")])
+def test_replacing_replaces_whole(mode, content, tmp_path):
+    path = tmp_path / "file"
+    path.write_text("before")
+    with files.replacing(path, mode) as out:
+        out.write(content)
+        assert path.read_text() == "before"
+    assert path.read_bytes() == (content if mode == "wb" else content.encode())
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyError(1)])
+def test_replacing_keeps_the_old_file_when_the_block_raises(error, tmp_path):
+    path = tmp_path / "file"
+    path.write_text("before")
+    with pytest.raises(type(error)) as caught, files.replacing(path) as out:
+        out.write("after")
+        raise error
+    if isinstance(error, OSError):
+        assert str(caught.value) == f"[Errno 28] No space left on device: '{path}'"
+    assert tree(tmp_path) == {"file": b"before"}
+
+
+def test_replacing_names_the_file_that_cannot_be_opened(tmp_path):
+    with (pytest.raises(FileNotFoundError, match=f"No such file or directory: '{tmp_path}/a/b'"),
+          files.replacing(tmp_path / "a/b")):
+        pass
+
+
+def test_replacing_reports_a_disk_that_is_full_at_the_flush(tmp_path):
+    """A small text stays in Python's buffer until the file is closed."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    (tmp_path / ".file.part").symlink_to("/dev/full")
+    with (pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/file'"),
+          files.replacing(tmp_path / "file") as out):
+        out.write("x")
+    assert tree(tmp_path) == {}
+
+
+def test_new_folder_appears_when_it_is_complete(tmp_path):
+    target = tmp_path / "deep/target"
+    with files.new_folder(target, "refuse") as made:
+        with files.open_new(made / "a") as out:
+            out.write(b"1")
+        assert not target.exists()
+    assert tree(tmp_path / "deep") == {"target": None, "target/a": b"1"}
+
+
+def test_new_folder_disappears_when_the_block_raises(tmp_path):
+    with pytest.raises(KeyError), files.new_folder(tmp_path / "target", "merge") as made:
+        (made / "a").touch()
+        raise KeyError
+    assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize("existing, expected", [
+    ("merge", {"a": b"new", "b": b"mine"}), ("refuse", {"a": b"old", "b": b"mine"})])
+def test_new_folder_where_one_is_already(existing, expected, tmp_path):
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "a").write_text("old")
+    (target / "b").write_text("mine")
+    try:
+        with files.new_folder(target, existing) as made:
+            (made / "a").write_text("new")
+    except OSError:
+        assert existing == "refuse"
+    assert tree(target) == expected
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_replacing_folder_replaces_whole(tmp_path):
+    target = tmp_path / "target"
+    for number in range(2):
+        with files.replacing_folder(target) as made:
+            made.mkdir()
+            (made / str(number)).touch()
+            assert target.exists() == bool(number)
+        assert tree(tmp_path) == {"target": None, f"target/{number}": b""}
+
+
+def test_replacing_folder_keeps_the_old_one_when_the_block_raises(tmp_path):
+    target = tmp_path / "target"
+    target.mkdir()
+    with pytest.raises(KeyError), files.replacing_folder(target) as made:
+        made.mkdir()
+        raise KeyError
+    assert target.exists()
+
+
+def test_lock_keeps_other_processes_out_until_it_is_freed(tmp_path):
+    path = tmp_path / ".lock"
+    attempt = [sys.executable, "-c", "import sys, pathlib\nfrom tf1cifar import files\n"
+               "try:\n  with files.lock(pathlib.Path(sys.argv[1])) as new: print(new)\n"
+               "except BlockingIOError: print('locked')", str(path)]
+
+    def tried():
+        return subprocess.run(attempt, cwd=ROOT, text=True, capture_output=True,
+                              check=True).stdout.strip()
+
+    with files.lock(path) as new:
+        assert new and tried() == "locked"
+    assert tried() == "False"
+    path.unlink()
+    assert tried() == "True"
+
+
+def test_lock_is_not_that_of_a_file_removed_meanwhile(tmp_path, monkeypatch):
+    """The holder may remove the file after another process has opened it."""
+    path, calls = tmp_path / ".lock", []
+
+    def flock(file, how):
+        calls.append(file.name)
+        if len(calls) == 1:
+            path.unlink()
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    with files.lock(path):
+        assert len(calls) == 2 and path.exists()
+
+
+def test_remove_takes_a_link_and_not_what_it_points_to(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    files.remove(tmp_path / "link")
+    files.remove(tmp_path / "nowhere")
+    assert tree(tmp_path) == {"folder": None, "folder/file": b""}
+
+
+def test_write_json_and_read_it(tmp_path):
+    files.write_json(tmp_path / "x.json", {"a": [1, None]})
+    assert files.read_json(tmp_path / "x.json") == {"a": [1, None]}
+    with pytest.raises(errors.UserError, match="no such file; is this the folder of a run"):
+        files.read_json(tmp_path / "y.json")
+
+
+# ---------------------------------------------------------------------------------------
+# The only place
+
+WRITERS = {"write_text", "write_bytes", "touch", "savefig", "savez", "tofile", "copyfile", "copy2",
+           "copytree", "move", "mkstemp", "link", "symlink_to", "hardlink_to", "TFRecordWriter",
+           "np.save", "saver.save", "builder.save"}
+EXCEPTIONS = {  # TensorFlow writes these files itself; np.save writes to memory there
+    "tf1cifar/training/records.py": {"tf.io.TFRecordWriter"},
+    "tf1cifar/training/checkpoints.py": {"saver.save"},
+    "tf1cifar/training/export.py": {"builder.save"},
+    "tf1cifar/data/preparation.py": {"np.save"},
+}
+
+
+def opens_for_writing(call):
+    """Whether a call of `open` or `os.open` may write."""
+    texts = [node.value for node in ast.walk(call)
+             if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    flags = [node.attr for node in ast.walk(call) if isinstance(node, ast.Attribute)]
+    mode = texts[-1] if texts and len(texts[-1]) <= 3 else ""
+    return set(mode) & set("wax+") or {"O_WRONLY", "O_RDWR", "O_CREAT"} & set(flags)
+
+
+def test_files_is_the_only_module_that_writes_files():
+    found = {}
+    modules = [*ROOT.glob("*.py"), *ROOT.glob("tf1cifar/**/*.py")]
+    for path in modules:
+        name = str(path.relative_to(ROOT))
+        if name == "tf1cifar/files.py":
+            continue
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(call, ast.Call):
+                continue
+            function = ast.unparse(call.func)
+            last = function.rpartition(".")[2]
+            if (last == "open" and opens_for_writing(call) and "devnull" not in ast.unparse(call)
+                    or {last, function} & WRITERS and function not in EXCEPTIONS.get(name, ())):
+                found.setdefault(name, []).append(ast.unparse(call))
+    assert len(modules) > 30
+    assert found == {}
+
+
+@pytest.mark.parametrize("code", ["open(path, 'wb')", "open(path, mode='a')",
+                                  "os.open(path, os.O_CREAT | os.O_WRONLY)"])
+def test_opens_for_writing_sees_what_writes(code):
+    assert opens_for_writing(ast.parse(code).body[0].value)
+    assert not opens_for_writing(ast.parse("open(path, 'rb')").body[0].value)

@@ -1,0 +1,226 @@
+"""Checkpoints: which count, which are found, and what a start makes of damaged ones."""
+
+import dataclasses
+import errno
+import os
+import pathlib
+import shutil
+
+import pytest
+import tensorflow.compat.v1 as tf
+from support.runs import saved, train, variables
+
+from tf1cifar import errors, files
+from tf1cifar.training.checkpoints import SUFFIXES, Checkpoints
+from tf1cifar.training.run_folder import RunFolder
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    """A folder with a complete checkpoint of each kind at step 12."""
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for kind in ("model.ckpt", "best"):
+        for suffix in SUFFIXES:
+            (folder / f"{kind}-12{suffix}").touch()
+    (folder / "checkpoint").touch()
+    return Checkpoints(folder)
+
+
+def names(checkpoints):
+    return {item.name for item in checkpoints.folder.iterdir()}
+
+
+def test_checkpoints_save_restore_and_tidy_alone(tmp_path):
+    """A graph of one number, without a recipe or a run."""
+    checkpoints = Checkpoints(tmp_path / "c", max_to_keep=2)
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.get_variable("x", initializer=0.0)
+        session.run(x.initializer)
+        checkpoints.attach()
+        assert checkpoints.restore_latest(session) is None
+        for step in (1, 2, 3):
+            x.load(float(step), session)
+            checkpoints.save(session, step)
+            if step == 2:
+                checkpoints.save_best(session, step, same_as_latest=True)
+        x.load(9.0, session)
+        checkpoints.save_best(session, 3, same_as_latest=False)
+        assert [step for step, _ in checkpoints.saved()] == [2, 3]
+        assert [step for step, _ in checkpoints.saved("best")] == [3]
+        assert checkpoints.restore_latest(session) == 3
+        assert session.run(x) == 3
+        assert checkpoints.restore_final(session) == (3, str(tmp_path / "c/best-3"))
+        assert session.run(x) == 9
+        before = names(checkpoints)
+        checkpoints.tidy()
+        assert names(checkpoints) == before
+
+
+def test_saved_counts_complete_checkpoints_only(checkpoints):
+    for name in ("model.ckpt-9.index", "model.ckpt-final.index", "model.ckpt-7.meta", "my-5.index"):
+        (checkpoints.folder / name).touch()
+    assert checkpoints.saved() == [(12, str(checkpoints.folder / "model.ckpt-12"))]
+    assert Checkpoints(checkpoints.folder / "nowhere").saved() == []
+
+
+def test_find(whole_run):
+    latest = str(whole_run.checkpoints / "model.ckpt-18")
+    checkpoints = Checkpoints(whole_run.checkpoints)
+    for name in ("latest", latest, f"{latest}.index", f"{latest}.meta", "model.ckpt-18"):
+        assert checkpoints.find(name) == latest
+    assert checkpoints.find("best") == saved(whole_run, "best")[-1][1]
+    with pytest.raises(errors.UserError, match="no such checkpoint.*model.ckpt-18"):
+        checkpoints.find("nowhere")
+
+
+def test_find_without_checkpoints(tmp_path):
+    with pytest.raises(errors.UserError, match="no latest checkpoint"):
+        Checkpoints(tmp_path).find("latest")
+    with pytest.raises(errors.UserError, match="no checkpoint yet"):
+        Checkpoints(tmp_path).final()
+
+
+def test_final_is_the_measured_one_else_the_best(checkpoints):
+    assert checkpoints.final() == str(checkpoints.folder / "best-12")
+    assert checkpoints.final("model.ckpt-12") == str(checkpoints.folder / "model.ckpt-12")
+    assert checkpoints.final("model.ckpt-99") == str(checkpoints.folder / "best-12")
+
+
+@pytest.mark.parametrize("left", [[".index"], [".index", ".data-00000-of-00001"]])
+def test_tidy_names_a_checkpoint_that_lost_files(left, checkpoints, capsys):
+    for suffix in left:
+        (checkpoints.folder / f"model.ckpt-18{suffix}").touch()
+    checkpoints.tidy()
+    printed = capsys.readouterr().err
+    if len(left) == 1:
+        assert "model.ckpt-18.index: the other files of this checkpoint are missing" in printed
+    assert ("model.ckpt-18.index" in names(checkpoints)) == (len(left) == 2)
+
+
+@pytest.mark.parametrize("backwards", [False, True])  # a folder lists its files in any order
+def test_tidy_removes_a_half_removed_checkpoint_silently(
+        backwards, checkpoints, capsys, monkeypatch):
+    before = names(checkpoints)
+    for suffix in (".index", ".data-00000-of-00001"):
+        (checkpoints.folder / f"best-6{suffix}").touch()
+    glob = pathlib.Path.glob
+    monkeypatch.setattr(pathlib.Path, "glob", lambda path, pattern: sorted(
+        glob(path, pattern), reverse=backwards))
+    checkpoints.tidy()
+    assert names(checkpoints) == before
+    assert capsys.readouterr().err == ""
+
+
+def test_tidy_keeps_weights_without_a_graph_unless_later_ones_are_complete(checkpoints):
+    for step in (6, 18):  # Saver removes the graph of an old checkpoint first
+        for suffix in SUFFIXES[:2]:
+            (checkpoints.folder / f"model.ckpt-{step}{suffix}").touch()
+    checkpoints.tidy()
+    left = {path.name for path in checkpoints.folder.glob("model.ckpt-*")}
+    assert left == {f"model.ckpt-{step}{suffix}" for step in (12, 18) for suffix in SUFFIXES
+                    } - {"model.ckpt-18.meta"}
+
+
+@pytest.mark.parametrize("links", [True, False])  # not every file system has links
+def test_save_best_is_a_second_name_of_the_latest(links, checkpoints, monkeypatch):
+    def no_link(source, target):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_link)
+    for suffix in SUFFIXES:
+        (checkpoints.folder / f"model.ckpt-12{suffix}").write_text(f"weights{suffix}")
+    checkpoints.save_best(None, 12, same_as_latest=True)  # in place of the best one of this name
+    (_, best), = checkpoints.saved("best")
+    for suffix in SUFFIXES:
+        assert pathlib.Path(best + suffix).read_text() == f"weights{suffix}"
+        assert pathlib.Path(best + suffix).stat().st_nlink == (2 if links else 1)
+
+
+def test_save_best_never_counts_half_a_copy(checkpoints, monkeypatch):
+    def copy_half(source, target):
+        pathlib.Path(target).write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", copy_half)
+    monkeypatch.setattr(files.shutil, "copyfile", copy_half)
+    for suffix in SUFFIXES:
+        (checkpoints.folder / f"model.ckpt-18{suffix}").touch()
+    before = names(checkpoints)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoints.save_best(None, 18, same_as_latest=True)
+    checkpoints.tidy()
+    assert names(checkpoints) == before
+
+
+@pytest.fixture
+def copied_run(whole_run, tmp_path):
+    """A copy of the finished run, to damage, without the result that makes it finished."""
+    shutil.copytree(whole_run.path, tmp_path / "copy")
+    folder = RunFolder(tmp_path / "copy")
+    folder.result_file.unlink()
+    return folder
+
+
+def damage(path, how):
+    """Cut the file short, flip a bit of it, or remove it."""
+    path = pathlib.Path(path)
+    content = bytearray(path.read_bytes())
+    if how == "cut":
+        path.write_bytes(content[:len(content) // 2])
+    elif how == "flipped":
+        content[len(content) // 2] ^= 4
+        path.write_bytes(content)
+    else:
+        path.unlink()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", SUFFIXES[:2])
+@pytest.mark.parametrize("how", ["cut", "flipped", "missing"])
+def test_restore_latest_uses_the_one_before_a_damaged_one(
+        suffix, how, copied_run, whole_run, recipe, dataset, capsys):
+    damage(copied_run.checkpoints / f"model.ckpt-18{suffix}", how)
+    (copied_run.checkpoints / "checkpoint").write_text("model_checkpoint_pa")
+    folder = train(recipe, dataset, copied_run.path)
+    printed = capsys.readouterr()
+    assert "resuming from step 12 of 18" in printed.out
+    assert how == "missing" or "model.ckpt-18: cannot be restored" in printed.err
+    assert variables(folder) == variables(whole_run)
+    assert folder.metrics_file.read_bytes() == whole_run.metrics_file.read_bytes()
+
+
+def test_restore_latest_fails_when_no_checkpoint_is_good(copied_run, recipe, dataset):
+    for _, path in saved(copied_run):
+        damage(f"{path}.index", "cut")
+    with pytest.raises(errors.Failure, match="no checkpoint can be restored; --overwrite"):
+        train(recipe, dataset, copied_run.path)
+
+
+def test_restore_latest_fails_when_the_checkpoints_are_gone(copied_run, recipe, dataset):
+    for file in copied_run.checkpoints.iterdir():
+        if file.suffix != ".index":
+            file.unlink()
+    before = copied_run.metrics_file.read_bytes()
+    with pytest.raises(errors.Failure, match="no checkpoint can be restored; --overwrite"):
+        train(recipe, dataset, copied_run.path)
+    assert copied_run.metrics_file.read_bytes() == before
+
+
+def test_restore_latest_removes_more_than_are_kept(recipe, dataset, tmp_path):
+    recipe = dataclasses.replace(recipe, max_to_keep=2, epochs=2)
+    train(recipe, dataset, tmp_path)
+    folder = train(dataclasses.replace(recipe, epochs=4), dataset, tmp_path)
+    assert [step for step, _ in saved(folder)] == [18, 24]
+    assert len(saved(folder, "best")) == 1
+
+
+def test_restore_final_uses_the_latest_when_the_best_is_damaged(
+        copied_run, recipe, dataset, capsys):
+    (_, best), = saved(copied_run, "best")
+    damage(f"{best}.index", "cut")
+    train(recipe, dataset, copied_run.path)
+    assert f"{best}: cannot be restored" in capsys.readouterr().err
+    assert copied_run.read_result()["checkpoint"] == "model.ckpt-18"
+    assert copied_run.checkpoint_path() == saved(copied_run)[-1][1]

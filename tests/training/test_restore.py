@@ -1,0 +1,74 @@
+"""Restoring: three ways give one result, and runs of every older format still work."""
+
+import dataclasses
+import json
+import pathlib
+import tarfile
+
+import pytest
+from support import small_data
+from support.runs import saved, train
+
+from tf1cifar import data, errors
+from tf1cifar.training import restore, resume
+from tf1cifar.training.evaluation import evaluate
+from tf1cifar.training.run_folder import RunFolder
+
+METHODS = ("saver", "meta_graph", "saved_model")
+FORMATS = sorted((pathlib.Path(__file__).parents[1] / "fixtures/runs").glob("*.tar.xz"))
+
+
+@pytest.mark.parametrize("via", METHODS)
+def test_restored_gives_the_same_figures(via, whole_run, dataset, recipe):
+    expected = whole_run.read_result()
+    with restore.restored(whole_run, via=via, device="cpu") as (session, _):
+        result = evaluate(session, dataset.test, restore.prepare_function(whole_run, recipe))
+        assert session.run("global_step:0") == expected["checkpoint_step"]
+    assert result.correct == expected["test_correct"]
+
+
+def test_restored_names_a_checkpoint_that_cannot_be_read(whole_run, tmp_path):
+    copy = RunFolder(tmp_path)
+    copy.checkpoints.mkdir()
+    copy.recipe_file.write_bytes(whole_run.recipe_file.read_bytes())
+    for suffix in (".index", ".data-00000-of-00001", ".meta"):
+        (copy.checkpoints / f"model.ckpt-6{suffix}").write_bytes(b"not a checkpoint")
+    for via in ("saver", "meta_graph"):
+        with (pytest.raises(errors.Failure, match=r"model\.ckpt-6.*: (cannot be|not a graph)"),
+              restore.restored(copy, via=via, device="cpu")):
+            pass
+
+
+@pytest.fixture(params=FORMATS, ids=lambda path: path.name)
+def older_run(request, tmp_path):
+    """A run that an older version of this project made: `softmax` on small digits, 40 steps."""
+    with tarfile.open(request.param) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return RunFolder(tmp_path / request.param.name.removesuffix(".tar.xz"))
+
+
+def test_every_older_format_is_a_fixture():
+    assert [path.name for path in FORMATS] == [
+        "no-lrn.tar.xz", "no-number.tar.xz", "no-precision.tar.xz"]
+
+
+def test_restored_and_resumed_from_every_older_format(older_run, tmp_path):
+    name, recipe, description = older_run.read_description()
+    assert recipe.precision == "float32" and "format" not in json.loads(
+        older_run.recipe_file.read_text())
+    dataset = data.load("mnist", small_data.write_mnist(tmp_path / "digits"))
+    assert data.describe(dataset, recipe) == {
+        **description, "directory": str(tmp_path / "digits")}
+    prepare = restore.prepare_function(older_run, recipe)
+    for via in METHODS:
+        with restore.restored(older_run, via=via, device="cpu") as (session, _):
+            result = evaluate(session, dataset.test, prepare)
+        assert result.correct == older_run.read_result()["test_correct"]
+
+    longer = dataclasses.replace(recipe, epochs=5)
+    plan = resume.decide(older_run, longer, data.describe(dataset, longer))
+    assert plan.resume and not plan.finished
+    train(plan.recipe, dataset, older_run.path, name)
+    assert [step for step, _ in saved(older_run)] == [50]
+    assert [row["step"] for row in older_run.read_metrics()] == [10, 20, 30, 40, 50]
+    assert json.loads(older_run.recipe_file.read_text())["format"] == 2

@@ -1,0 +1,61 @@
+"""Sessions: devices, and TensorFlow's errors in one line."""
+
+import pytest
+import tensorflow.compat.v1 as tf
+
+from tf1cifar import errors, graph, recipes
+from tf1cifar.data import preparation
+from tf1cifar.training import session
+
+
+def test_session_config_refuses_a_gpu_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+    with pytest.raises(errors.UserError, match="--device gpu"):
+        session.session_config("gpu")
+    assert session.session_config("cpu").device_count["GPU"] == 0
+    assert session.session_config("auto").gpu_options.allow_growth
+
+
+@pytest.mark.parametrize("name, single", [("softmax", True), ("two_layer_fc", False)])
+def test_session_config_gives_one_core_to_steps_too_small_to_share(name, single):
+    recipe = recipes.RECIPES[name]
+    shape = preparation.prepared_shape((32, 32, 3), recipe.preparation)
+    with tf.Graph().as_default():
+        model = graph.build(recipe, shape, 10, 50_000)
+    assert model.resident.single_core == single
+    config = session.session_config("cpu", single)
+    assert config.intra_op_parallelism_threads == single  # 0 is as many as there are cores
+
+
+def test_device_name_is_that_of_the_one_device_that_computes():
+    class Device:
+        def __init__(self, kind):
+            self.device_type = kind
+
+    class Session:
+        def list_devices(self):
+            return list(map(Device, self.kinds))
+
+    for kinds, name in ((["CPU"], "CPU"), (["CPU", "GPU", "GPU"], "GPU")):
+        Session.kinds = kinds
+        assert session.device_name(Session()) == name
+
+
+def test_tensorflow_errors_as_failures_keeps_the_line_that_matters():
+    with tf.Graph().as_default(), tf.Session() as running:
+        x = tf.placeholder(tf.float32, [None, 2], "x")
+        product = tf.matmul(x, tf.zeros([3, 1]), name="product") if False else tf.matmul(
+            tf.reshape(x, [-1, tf.size(x)]), tf.zeros([3, 1]), name="product")
+        with pytest.raises(errors.Failure) as caught, session.tensorflow_errors_as_failures():
+            running.run(product, {x: [[1, 2]]})
+    message = str(caught.value)
+    assert message.startswith("TensorFlow: Matrix size-incompatible: In[0]: [1,2], In[1]: [3,1]")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("text, line", [
+    ("just this", "just this"), ("first\nsecond", "first"),
+    ("Graph execution error:\n\nOriginal error: this\nthen more", "this"),
+    ("advice\nNode: 'a/b'\n2 root error(s) found.\n  (0) INTERNAL: this\nstack", "INTERNAL: this")])
+def test_short_message(text, line):
+    assert session.short_message(ValueError(text)) == line
