@@ -1,29 +1,26 @@
-"""What an epoch takes beside its training steps, what a start takes, and the memory of both.
+"""The parts of an epoch beside its training steps, the time of a start, and the memory of both.
 
     python benchmarks/epoch.py --data-dir D [--recipe lrn_cnn] [--rounds 5]
 
-A round is one epoch of the loop as it is (batches, feeding, progress, summaries, checkpoints,
-held-out images, records). The `session.run`s of the batches that were prepared in one go are
-followed by as many bare ones, on one batch that never changes and with nothing else to do, because
-the machine's speed drifts from second to second by more than what is measured; what is told is the
-median of their ratios. So the few with a summary for TensorBoard do not count, and a summary is
-timed by itself. The start is that of the process, up to the end of its first step.
+A round is one epoch of the loop with batches, feeding, progress, summaries, checkpoints, held-out
+images and records. After the steps of batches that were prepared together, as many bare steps
+run on one constant batch, because the machine's speed drifts from second to second by more than the
+measured difference. The benchmark prints the median of the ratios, so the few steps with a summary
+do not count; a summary is timed by itself. The start begins with the process and ends with its
+first step.
 """
 
 import argparse
-import pathlib
 import resource
 import statistics
-import sys
 import time
 
-import numpy as np
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import rivals
 
-import cnn_train
-import recipes
+from tf1cifar import data, recipes
+from tf1cifar.data import base
+from tf1cifar.data.feed import PREFETCH_BATCHES
+from tf1cifar.training import resume
 
 
 def timed(function, *arguments):
@@ -33,71 +30,89 @@ def timed(function, *arguments):
     return time.perf_counter() - start
 
 
-def repeat(number, function, *arguments):
-    for _ in range(number):
-        function(*arguments)
+def parse_arguments(arguments=None):
+    """The namespace of a command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", required=True, help="folder of the data set")
+    parser.add_argument("--recipe", choices=recipes.RECIPES, default="lrn_cnn",
+                        help="recipe to train (default: lrn_cnn)")
+    parser.add_argument("--rounds", type=int, default=5, help="number of epochs (default: 5)")
+    return parser.parse_args(arguments)
+
+
+def interleaved(trainer_class):
+    """A subclass of `loop.Trainer` that times bare steps between its own."""
+    class Interleaved(trainer_class):
+        feeds = ()  # (count, arrays) of the bare steps
+
+        def start_round(self):
+            self.calls, self.started = 0, time.perf_counter()
+
+        def run_steps(self, arrays):
+            result = super().run_steps(arrays)
+            if not self.feeds:
+                return result
+            self.calls += 1
+            count, bare_arrays = self.feeds[0]
+            if self.calls % len(self.feeds) == 0:
+                spent = time.perf_counter() - self.started
+                bare = timed(self._repeat, len(self.feeds), bare_arrays)
+                if len(arrays[0]) == len(bare_arrays[0]):
+                    self.ratios.append(spent / bare)  # else an epoch's end has fewer steps
+                self.bare_steps.append(bare / len(self.feeds) / count)
+                self.started = time.perf_counter()
+            return result
+
+        def _repeat(self, number, arrays):
+            for _ in range(number):
+                super().run_steps(arrays)
+
+    return Interleaved
 
 
 def main():
-    started = time.perf_counter() - time.process_time()  # what the imports above took
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-dir", required=True)
-    parser.add_argument("--recipe", choices=recipes.RECIPES, default="lrn_cnn")
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    recipe = cnn_train.resolved(recipes.RECIPES[options.recipe], "cpu")
-    import cifar_tools
-    import datasets
-    dataset = datasets.load(recipe.dataset, options.data_dir)
-    training, held_out = cifar_tools.hold_out(dataset.train, recipe.held_out)
-    steps = recipe.steps_per_epoch(len(training.labels))
-    run = rivals.open_run(options.recipe, recipe, dataset, training)
-    held_out = held_out._replace(images=run.prepare(held_out.images))
-    run.train_until(1, steps)
-    print(f"from the start to the end of the first step: "
-          f"{time.perf_counter() - started:.1f} s")
-    run.train_until(steps, steps)
-    run.end_epoch(held_out, dataset.test, steps, steps * 99)
-    (count, feed), *_ = coming = run._coming(0, steps)
-    run_steps, calls, ratios, bare_steps = run._run_steps, 0, [], []
-
-    def run_steps_then_bare(feed_of_steps):
-        nonlocal calls, started
-        result = run_steps(feed_of_steps)
-        calls += 1
-        if calls % len(coming) == 0:
-            spent = time.perf_counter() - started
-            bare = timed(repeat, len(coming), run_steps, feed)
-            if all(np.shape(feed_of_steps[key]) == np.shape(feed[key]) for key in feed):
-                ratios.append(spent / bare)  # else it was of fewer steps, at the end of an epoch
-            bare_steps.append(bare / len(coming) / count)
-            started = time.perf_counter()
-        return result
-
-    run._run_steps = run_steps_then_bare
+    """Measure and print."""
+    started = time.perf_counter() - time.process_time()  # includes the imports above
+    options = parse_arguments()
+    recipe = resume.resolve_auto(recipes.RECIPES[options.recipe], "cpu")
+    dataset = data.load(recipe.dataset, options.data_dir)
+    training, held_out = base.hold_out(dataset.train, recipe.held_out)
+    from tf1cifar.training import loop
+    trainer = rivals.open_trainer(options.recipe, recipe, dataset, training,
+                                  interleaved(loop.Trainer))
+    steps = trainer.feed.steps_per_epoch
+    held_out = held_out._replace(images=trainer.feed.prepare(held_out.images))
+    trainer.train_until(1)
+    print(f"from the start to the end of the first step: {time.perf_counter() - started:.1f} s")
+    trainer.train_until(steps)
+    trainer.end_epoch(held_out, dataset.test)
+    trainer.ratios, trainer.bare_steps = [], []
+    trainer.feeds = list(trainer.feed.runs(0, min(PREFETCH_BATCHES, steps)))
     ends, summaries = [], []
     for _ in range(options.rounds):
-        calls, started = 0, time.perf_counter()
-        run.train_until(run.step + steps, steps)
-        ends.append(timed(run.end_epoch, held_out, dataset.test, steps, steps * 99))
-        summaries.append(timed(lambda: run.log.add_summary(
-            run.session.run(run.model.summaries, run._batch(0)), run.step)))
+        trainer.start_round()
+        trainer.train_until(trainer.step + steps)
+        ends.append(timed(trainer.end_epoch, held_out, dataset.test))
+        summaries.append(timed(lambda: trainer.records.add_summary(
+            trainer.session.run(trainer.model.summaries, trainer.batch_feed(0)), trainer.step)))
 
-    step = statistics.median(bare_steps)
-    spent = {"its steps": steps * step,
-             "preparing, feeding and telling between them":
-                 steps * step * (statistics.median(ratios) - 1),
+    if not trainer.ratios:
+        raise SystemExit("epoch.py: an epoch is too short to compare its steps; use more images")
+    step = statistics.median(trainer.bare_steps)
+    spent = {"training steps": steps * step,
+             "preparing, feeding and reporting between them":
+                 steps * step * (statistics.median(trainer.ratios) - 1),
              f"summaries, {1000 * statistics.median(summaries):.0f} ms every "
              f"{recipe.summary_every} steps":
                  steps / recipe.summary_every * statistics.median(summaries),
-             "evaluating, saving and recording at its end": statistics.median(ends)}
+             "evaluating, saving and recording at the end": statistics.median(ends)}
     epoch = sum(spent.values())
     print(f"{options.recipe} in {recipe.precision}, an epoch of {steps} steps of "
           f"{1000 * step:.2f} ms, {epoch:.1f} s:")
     for name, seconds in spent.items():
         print(f"    {100 * seconds / epoch:5.1f} %  {name}")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 10 ** 9
-    print(f"medians of {options.rounds} epochs, {len(ratios)} stretches of steps; "
+    print(f"medians of {options.rounds} epochs, {len(trainer.ratios)} stretches of steps; "
           f"peak memory {memory:.2f} GB")
 
 

@@ -7,28 +7,31 @@ operation computes in float32, so in bfloat16 it is timed with the casts that it
 """
 
 import argparse
-import pathlib
 import statistics
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-import console
+from tf1cifar import console
 
 SHAPE, REPEATS = (250, 12, 12, 64), 20
 
 
-def main():
+def parse_arguments(arguments=None):
+    """The namespace of a command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main():
+    """Measure and print."""
+    options = parse_arguments()
     with console.quiet_tensorflow() as tf:
-        from training import faster
+        from tf1cifar.training import lrn_timing
     for device in tf.config.list_physical_devices():
         name = device.name.replace("physical_device", "device")
         for dtype in (tf.float32, tf.bfloat16):
-            seconds = faster.lrn_seconds(name, dtype, SHAPE, options.rounds, REPEATS)
-            product, native = (1000 * statistics.median(seconds[way])
-                               for way in ("product", "native"))
+            seconds = lrn_timing.lrn_seconds(name, dtype, SHAPE, options.rounds, REPEATS)
+            product, native = (1000 * statistics.median(seconds[method])
+                               for method in ("product", "native"))
             ratio = statistics.median(
                 n / p for n, p in zip(seconds["native"], seconds["product"]))
             print(f"{device.device_type} {dtype.name:8}  product {product:.3f} ms, native "

@@ -1,4 +1,4 @@
-"""How long loading and cleaning takes, and how much memory, against chapter 9's way.
+"""Time and memory of loading and cleaning CIFAR-10, against chapter 9's way.
 
     python benchmarks/read_data.py FOLDER [--rounds N]
 
@@ -8,21 +8,22 @@ FOLDER holds CIFAR-10's batches. Both ways run in turn and must agree on every p
 import argparse
 import pathlib
 import pickle
+import runpy
 import statistics
-import sys
 import time
 import tracemalloc
 
 import numpy as np
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
-import cifar_tools
+from tf1cifar.data import cifar10
+
+READ_DATA = runpy.run_path(str(pathlib.Path(__file__).parents[1] / "cifar_tools.py"))["read_data"]
 
 
 def chapter(directory):
     """All 50,000 images at once, in float64, as the book's listing goes about it."""
     data, labels = [], []
-    for file in cifar_tools.TRAIN_FILES:
+    for file in cifar10.TRAIN_FILES:
         with open(pathlib.Path(directory) / file, "rb") as source:
             batch = pickle.load(source, encoding="latin1")
         data = np.vstack((data, batch["data"])) if len(data) else batch["data"]
@@ -35,7 +36,7 @@ def chapter(directory):
 
 
 def ours(directory):
-    return cifar_tools.read_data(directory)[1:]
+    return READ_DATA(directory)[1:]
 
 
 def peak_megabytes(function, directory):
@@ -46,12 +47,17 @@ def peak_megabytes(function, directory):
     return peak / 2 ** 20
 
 
-def main():
+def parse_arguments(arguments=None):
+    """The namespace of a command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder")
     parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
 
+
+def main():
+    """Measure and print."""
+    options = parse_arguments()
     seconds = {chapter: [], ours: []}
     for _ in range(options.rounds + 1):
         for function, spent in seconds.items():

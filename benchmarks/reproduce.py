@@ -1,9 +1,9 @@
-"""Train every recipe with its own settings and write what came out as tables.
+"""Train every recipe with its own settings and write the accuracies as tables.
 
     python benchmarks/reproduce.py [--cifar10 D] [--mnist M] [--only NAME ...] [--out DIR]
 
 A row is a training run in DIR/NAME, made by cnn_train.py; what is finished there is not
-trained again, so this can be stopped and taken up. The tables go to DIR/tables.md: every
+trained again, so this can be stopped and resumed. The tables go to DIR/tables.md: every
 system against its own claim, and what each tip of chapter 9 does to `lrn_cnn`. Minutes are those
 of a run's last start.
 
@@ -19,8 +19,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-import recipes
+from tf1cifar import recipes
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -96,21 +95,28 @@ def train(name, recipe, options, data, out):
     return result, description, minutes
 
 
-def main():
+def parse_arguments(arguments=None):
+    """The namespace of a command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cifar10", help="folder of CIFAR-10")
     parser.add_argument("--mnist", help="folder of MNIST")
     parser.add_argument("--only", nargs="+", choices=[*SYSTEMS, "tips"], metavar="NAME",
                         default=[*SYSTEMS, "tips"],
                         help=f"rows to make: {', '.join(SYSTEMS)}, tips (default: all)")
-    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "runs/reproduce")
-    options = parser.parse_args()
-    data = {"cifar10": options.cifar10, "mnist": options.mnist}
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "runs/reproduce",
+                        help="folder of the runs and of tables.md (default: runs/reproduce)")
+    options = parser.parse_args(arguments)
     for name in options.only:
         kind = recipes.RECIPES[SYSTEMS[name].recipe if name in SYSTEMS else "lrn_cnn"].dataset
-        if not data[kind]:
+        if not getattr(options, kind):
             parser.error(f"--{kind} is needed for {name}")
+    return options
 
+
+def main():
+    """Train the rows that the command line names, and write and print the tables."""
+    options = parse_arguments()
+    data = {"cifar10": options.cifar10, "mnist": options.mnist}
     lines = []
     if set(options.only) & set(SYSTEMS):
         lines += ["| row | options | claim | test accuracy | steps | minutes | data | |",
@@ -118,9 +124,9 @@ def main():
     for name, row in SYSTEMS.items():
         if name in options.only:
             result, description, minutes = train(name, row.recipe, row.options, data, options.out)
-            told = row.options and f"`{row.options}`"
+            shown = row.options and f"`{row.options}`"
             lines.append(
-                f"| `{name}` | {told} | {row.claim} | {100 * result['test_accuracy']:.2f} % | "
+                f"| `{name}` | {shown} | {row.claim} | {100 * result['test_accuracy']:.2f} % | "
                 f"{result['trained_steps']:,} | {minutes:.1f} | {description['dataset']['name']}, "
                 f"{description['dataset']['test_images']:,} test images | {row.remark} |")
     if "tips" in options.only:

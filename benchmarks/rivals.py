@@ -1,17 +1,17 @@
-"""What benchmarks/throughput.py compares: the same training steps, written in several ways.
+"""The rivals of benchmarks/throughput.py: the same training steps, written in several ways.
 
-    NETWORKS    every network once more, as a list of layers, for the rivals and for counting
-    setting     what is trained: a recipe and its shapes
-    task        the same with its data
-    open_run    a run of ours, ready to train
-    count       numbers and floating-point operations of a network
-    RIVALS      who trains it; `product` is what the machine could do
+    NETWORKS      every network once more, as a list of layers, for the rivals and for counting
+    setting       a recipe to train and its shapes
+    task          the same with data
+    open_trainer  a `loop.Trainer`, ready to train
+    count         numbers and floating-point operations of a network
+    RIVALS        the functions that train; `product` measures the machine's matrix product
 
-A rival is a function of a `Task` that gives (steps, parameters): `steps(n)` trains n steps,
-and `parameters` is how many numbers are trained. It has a process for itself and may change
-what is global there. Everyone has the same data, batch size, optimizer, loss, L2, dropout,
-moving averages and augmentation; the learning rate is constant but in ours. First weights are
-whatever a library draws by default, since time does not depend on them.
+A rival is a function of a `Task` that returns (steps, parameters): `steps(n)` trains n steps, and
+`parameters` is the number of trained numbers. Each rival runs in its own process and may change
+global state there. All have the same data, batch size, optimizer, loss, L2, dropout, moving
+averages and augmentation. The learning rate is constant, except in this project's loop. Initial
+weights are the defaults of each library, since time does not depend on them.
 """
 
 import atexit
@@ -26,10 +26,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-import augmentations
-import cifar_tools
-import console
-import recipes
+from tf1cifar import console, recipes
+from tf1cifar.data import augmentations, base, cifar10, preparation
 
 # (kind, numbers): conv filters, size; pool size, stride; dense units, whether L2 counts its
 # weights; dropout share. Convolutions have stride 1; they and poolings are padded as needed.
@@ -70,35 +68,35 @@ class Task(NamedTuple):
     """What everyone trains."""
     name: str               # of the recipe
     recipe: recipes.Recipe  # with AS_PUBLISHED
-    dataset: cifar_tools.Dataset  # its training images a multiple of the batch size
+    dataset: base.Dataset  # its training images a multiple of the batch size
     mean: np.ndarray        # float32 [height, width, channels], of the training images
 
     def prepare(self, images):
         """The float32 pixels that the network sees."""
-        return cifar_tools.prepare(images, self.recipe.preparation, self.mean)
+        return preparation.prepare(images, self.recipe.preparation, self.mean)
 
 
 def setting(name):
     """(the recipe called `name` with AS_PUBLISHED, its images' shape, the network's input's)."""
     recipe = dataclasses.replace(recipes.RECIPES[name], held_out=0.0, **AS_PUBLISHED.get(name, {}))
     shape = (28, 28, 1) if recipe.dataset == "mnist" else (32, 32, 3)
-    return recipe, shape, cifar_tools.prepared_shape(shape, recipe.preparation)
+    return recipe, shape, preparation.prepared_shape(shape, recipe.preparation)
 
 
 def task(name, data_dir=None):
     """The `Task` of the recipe `name`, on CIFAR-10 in `data_dir` or on random pixels."""
     recipe, shape, _ = setting(name)
     if data_dir and recipe.dataset == "cifar10":
-        dataset = cifar_tools.load(cifar_tools.find(data_dir))
+        dataset = cifar10.load(cifar10.find(data_dir))
     else:
         rng = np.random.default_rng(0)
-        train = cifar_tools.Split(rng.integers(0, 256, (50_000, *shape), np.uint8),
+        train = base.Split(rng.integers(0, 256, (50_000, *shape), np.uint8),
                                   rng.integers(0, 10, 50_000))
-        dataset = cifar_tools.Dataset(recipe.dataset, "random pixels", tuple("0123456789"),
+        dataset = base.Dataset(recipe.dataset, "random pixels", tuple("0123456789"),
                                       train, train)
     size = len(dataset.train.labels) // recipe.batch_size * recipe.batch_size
-    train = cifar_tools.Split(*(part[:size] for part in dataset.train))
-    return Task(name, recipe, dataset._replace(train=train), cifar_tools.mean_image(train.images))
+    train = base.Split(*(part[:size] for part in dataset.train))
+    return Task(name, recipe, dataset._replace(train=train), preparation.mean_image(train.images))
 
 
 def count(network, shape):
@@ -138,40 +136,38 @@ def ours(task, precision):
     images once before.
     """
     recipe = dataclasses.replace(task.recipe, precision=precision)
-    epoch_steps = recipe.steps_per_epoch(len(task.dataset.train.labels))
-    run = open_run(task.name, recipe, task.dataset, task.dataset.train)
-    import cnn_graph
+    trainer = open_trainer(task.name, recipe, task.dataset, task.dataset.train)
+    from tf1cifar import graph
 
     def steps(number):
-        end = run.step + number
-        while run.step < end:
-            epoch_end = (run.step // epoch_steps + 1) * epoch_steps
-            run.train_until(min(end, epoch_end), epoch_steps)
+        end = trainer.step + number
+        while trainer.step < end:
+            epoch_steps = trainer.feed.steps_per_epoch
+            trainer.train_until(min(end, (trainer.step // epoch_steps + 1) * epoch_steps))
 
-    return steps, cnn_graph.parameters()
+    return steps, graph.parameters()
 
 
-def open_run(name, recipe, dataset, training):
-    """What `training.loop.train` trains with, in a folder that goes when this process ends.
+def open_trainer(name, recipe, dataset, training, kind=None):
+    """A `loop.Trainer` as `loop.train` has it, in a folder that goes when this process ends.
 
-    Its graph is the default one from then on.
+    Its graph is the default one from then on. `kind` is a subclass of `loop.Trainer`.
     """
     with console.quiet_tensorflow() as tf:
-        import cnn_graph
-        import datasets
-        from training import loop
-        from training.run_folder import RunFolder
+        from tf1cifar import data, graph
+        from tf1cifar.data.feed import Feed
+        from tf1cifar.training import loop, session
+        from tf1cifar.training.run_folder import RunFolder
     until_the_end = contextlib.ExitStack()
     atexit.register(until_the_end.close)
     folder = RunFolder(until_the_end.enter_context(tempfile.TemporaryDirectory()))
-    folder.write_description(name, recipe, datasets.describe(dataset, recipe), {})
-    folder.write_mean_image(cifar_tools.mean_image(training.images))
+    folder.write_description(name, recipe, data.describe(dataset, recipe), {})
+    feed = Feed(recipe, training)
     until_the_end.enter_context(tf.Graph().as_default())
-    model = cnn_graph.build(
-        recipe, cifar_tools.prepared_shape(training.images.shape[1:], recipe.preparation),
-        len(dataset.class_names), len(training.labels))
-    session = tf.Session(config=loop.session_config("cpu", model))
-    return loop._Run(recipe, folder, model, session, training, folder.prepare(recipe), [])
+    model = graph.build(recipe, feed.image_shape, len(dataset.class_names), len(training.labels))
+    single_core = bool(model.resident and model.resident.single_core)
+    running = tf.Session(config=session.session_config("cpu", single_core))
+    return (kind or loop.Trainer)(recipe, folder, model, running, feed)
 
 
 # ---------------------------------------------------------------------------------------
@@ -387,7 +383,7 @@ def torch_loop(task, style):
     recipe, (images, labels) = task.recipe, task.dataset.train
     order = torch.channels_last if tuned else torch.contiguous_format
 
-    class Normalize(torch.autograd.Function):  # as in our networks/layers.py
+    class Normalize(torch.autograd.Function):  # as in tf1cifar/networks/gradients.py
         @staticmethod
         def forward(context, x):
             x = x.permute(0, 2, 3, 1)

@@ -25,11 +25,10 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import rivals
 
-import cnn_train
-import recipes
+from tf1cifar import recipes
+from tf1cifar.training.resume import native_bfloat16
 
 PRODUCTS = {f"product {precision}": precision for precision in ("float32", "bfloat16")}
 
@@ -156,7 +155,7 @@ def machine():
     with contextlib.suppress(OSError):  # not Linux
         names = re.findall(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
         cpu = (names or [cpu])[0]
-    native = "native" if cnn_train.native_bfloat16() else "no native"
+    native = "native" if native_bfloat16() else "no native"
     versions = [f"{package} {importlib.metadata.version(package)}"
                 for package in ("tensorflow", "keras", "torch")
                 if importlib.util.find_spec(package)]
@@ -164,16 +163,22 @@ def machine():
             f"Python {platform.python_version()}, {', '.join(versions)}")
 
 
-def main():
+def parse_arguments(arguments=None):
+    """The namespace of a command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recipe", nargs="+", choices=recipes.RECIPES, metavar="NAME",
                         default=list(recipes.RECIPES),
                         help=f"of {', '.join(recipes.RECIPES)} (default: all)")
     parser.add_argument("--data-dir", help="folder of CIFAR-10 (default: random pixels)")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of a rival's turn")
+    parser.add_argument("--seconds", type=float, default=3.0, help="seconds of each rival's turn")
     parser.add_argument("--serve", type=json.loads, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main():
+    """Measure and print the tables, or be one of the processes that are measured."""
+    options = parse_arguments()
     if options.serve:
         return serve(*options.serve)
 

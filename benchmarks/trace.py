@@ -1,4 +1,4 @@
-"""What `cnn_train.py --profile` traced, summed up: the operations that take the most time.
+"""The operations that take the most time, summed up from the traces of `cnn_train.py --profile`.
 
     python benchmarks/trace.py R/profile [--top 20]
 
@@ -12,15 +12,22 @@ import json
 import pathlib
 
 
-def main():
+def parse_arguments(arguments=None):
+    """The namespace of a command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", metavar="R/profile", type=pathlib.Path)
     parser.add_argument("--top", type=int, default=20, help="operations to show (default: 20)")
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main():
+    """Print the sums."""
+    options = parse_arguments()
     traces = [json.loads(file.read_text())["traceEvents"]
               for file in sorted(options.folder.glob("step-*.json"))]
     if not traces:
-        parser.error(f"{options.folder}: no step-*.json there; cnn_train.py --profile writes them")
+        raise SystemExit(f"trace.py: {options.folder}: no step-*.json there; "
+                         "cnn_train.py --profile writes them")
     spent, whole = collections.Counter(), 0.0
     for events in traces:
         operations = [event for event in events if event.get("cat") == "Op"]
