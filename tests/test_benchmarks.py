@@ -8,6 +8,7 @@ import pathlib
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[1]
 
 
@@ -64,7 +65,6 @@ def throughput():
     return module
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("rival", ["ours float32", "tutorial", "keras float32"])
 def test_throughput_serves_a_rival(rival, benchmark):
     """It prints the number of parameters when it is ready, and ends with its input."""

@@ -71,6 +71,7 @@ def test_cnn_train_prints_a_run(run_dir):
     assert line == f"test accuracy {correct / 40:.4f} ({correct}/40)"
 
 
+@pytest.mark.slow
 def test_cnn_train_reports_a_finished_run_and_trains_on(run_dir, tiny_cifar, script, tmp_path):
     path, _ = run_dir
     settings = ("--data-dir", tiny_cifar, "--run-dir", path, "--batch-size", 30)
@@ -123,6 +124,7 @@ def test_restore_model_classifies_pictures(run_dir, script, tmp_path):
     failed(script("restore_model.py", path, "text.png"), 2, "text.png", "not a PNG or JPEG")
 
 
+@pytest.mark.slow
 def test_cnn_train_without_data_and_network_uses_shapes(script, tmp_path):
     result = script("cnn_train.py", "--steps", 2)
     assert result.returncode == 0
@@ -142,6 +144,7 @@ def test_conv_visuals_draws_random_filters(tiny_cifar, script, tmp_path):
         assert (tmp_path / "pictures" / f"{name}.png").exists()
 
 
+@pytest.mark.slow
 def test_conv_visuals_draws_a_run(run_dir, tiny_cifar, script, tmp_path):
     result = script("conv_visuals.py", "--run", run_dir[0], "--out", "here", "--image-index", 3)
     assert (result.returncode, result.stderr) == (0, "")
@@ -483,6 +486,7 @@ def start_training(tiny_cifar, path, *arguments):
     raise AssertionError(process.stderr.read())
 
 
+@pytest.mark.slow
 def test_cnn_train_stops_at_a_signal_and_resumes(tiny_cifar, script, tmp_path):
     """Ctrl-C; SIGTERM and kills are in test_campaign.py."""
     path = tmp_path / "run"

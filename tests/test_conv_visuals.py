@@ -161,6 +161,7 @@ def new_run(tiny_cifar, tmp_path):
     return folder, dataset
 
 
+@pytest.mark.slow
 def test_main_draws_a_run_layer_by_layer(new_run, monkeypatch, capsys):
     folder, dataset = new_run
     drawn = []

@@ -107,6 +107,7 @@ def test_build_uses_bfloat16_for_products_and_convolutions_only(name):
         assert {op.outputs[0].dtype for op in products} == {tf.bfloat16}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lrn_cnn", "tutorial_cnn"])
 def test_build_accepts_every_method_of_lrn(name):
     feed = batch()

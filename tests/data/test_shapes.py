@@ -152,6 +152,7 @@ def test_shapes_are_not_separated_by_a_linear_classifier_of_clean_pixels(dataset
     assert max(accuracies) < 0.6, accuracies
 
 
+@pytest.mark.slow
 def test_shapes_are_not_separated_by_a_linear_classifier_of_raw_pixels(dataset):
     train, test = (split.images.reshape(-1, 3072).astype(np.float32) / 255
                    for split in (dataset.train, dataset.test))

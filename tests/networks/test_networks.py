@@ -129,6 +129,7 @@ def test_inference_has_the_shapes_and_parameters_of_its_docstring(name):
         assert logits.shape == (3, 10) and np.isfinite(logits).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("image_shape", [(28, 28, 1), (32, 32, 3)])
 def test_inference_accepts_images_of_every_data_set(name, image_shape):
@@ -159,6 +160,7 @@ def test_lrn_cnn_refuses_fewer_than_two_convolutions():
 # The whole way
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 def test_recipe_goes_the_whole_way(name, small_shapes, tmp_path):
     rate = {"hinge": 3e-4, "softmax": 1e-6}  # the linear networks' own rates suit CIFAR-10
@@ -181,6 +183,7 @@ def seventh_inference(images, num_classes, is_training, *, dropout):
         return layers.dense(x, num_classes, zeros, zeros)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_seventh_network_goes_the_whole_way(precision, small_shapes, tmp_path, monkeypatch):
     """A new network needs a file, a line in NETWORKS and a recipe, and nothing else."""

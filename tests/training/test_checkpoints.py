@@ -208,6 +208,7 @@ def test_restore_latest_fails_when_the_checkpoints_are_gone(copied_run, recipe, 
     assert copied_run.metrics_file.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_restore_latest_removes_more_than_are_kept(recipe, dataset, tmp_path):
     recipe = dataclasses.replace(recipe, max_to_keep=2, epochs=2)
     train(recipe, dataset, tmp_path)

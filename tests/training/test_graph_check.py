@@ -197,6 +197,7 @@ def node(graph, name):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make, word", HOSTILE, ids=lambda item: getattr(item, "__name__", ""))
 def test_check_refuses_a_hostile_graph(run, tmp_path, make, word):
     """The harmful operation runs before `use_averages`, which restoring runs."""
@@ -236,6 +237,7 @@ def test_check_prevents_real_harm(run, tmp_path, monkeypatch):
         assert marker.read_text() == "x"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change, word", [
     ("main op", "runs when it is loaded"), ("legacy init op", "runs when it is loaded"),
     ("init signature", "runs when it is loaded"), ("assets", "assets"),

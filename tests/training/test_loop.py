@@ -45,6 +45,7 @@ def test_train_leaves_a_whole_run_folder(whole_run, recipe):
     assert not [item for item in whole_run.path.iterdir() if item.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_train_gives_the_same_bits_for_the_same_seed(whole_run, recipe, dataset, tmp_path):
     again = train(recipe, dataset, tmp_path)
     assert variables(again) == variables(whole_run)
@@ -55,7 +56,9 @@ class Killed(Exception):
     """Takes the place of a kill: nothing in the loop catches it."""
 
 
-@pytest.mark.parametrize("stop_at", ["batch 9", "save 2", "evaluate 2", "save_best 1"])
+@pytest.mark.parametrize("stop_at", [
+    "batch 9", *(pytest.param(at, marks=pytest.mark.slow)
+                 for at in ("save 2", "evaluate 2", "save_best 1"))])
 def test_train_resumes_to_the_same_bits(stop_at, whole_run, recipe, dataset, tmp_path,
                                         monkeypatch):
     kind, number = stop_at.split()
@@ -92,6 +95,7 @@ def test_train_stops_after_a_step_when_it_should(recipe, dataset, whole_run, tmp
     assert variables(folder) == variables(whole_run)
 
 
+@pytest.mark.slow
 def test_train_prints_no_stop_as_saved_before_it_is(recipe, dataset, tmp_path, monkeypatch):
     """Evaluation and saving go on at the same time."""
     def save(trainer):
@@ -112,6 +116,7 @@ def test_train_prints_no_stop_as_saved_before_it_is(recipe, dataset, tmp_path, m
     assert [step for step, _ in saved(RunFolder(tmp_path))] == [6]
 
 
+@pytest.mark.slow
 def test_train_works_in_any_thread(recipe, dataset, whole_run, tmp_path):
     """A notebook's widget or a server calls it so; only the scripts catch signals."""
     ended = []
@@ -121,6 +126,7 @@ def test_train_works_in_any_thread(recipe, dataset, whole_run, tmp_path):
     assert variables(ended[0]) == variables(whole_run)
 
 
+@pytest.mark.slow
 def test_train_goes_on_to_where_a_longer_run_ends(recipe, dataset, tmp_path):
     """With a constant learning rate; a cosine is stretched over the new length instead."""
     recipe = dataclasses.replace(recipe, schedule="constant", epochs=2)
@@ -133,6 +139,7 @@ def test_train_goes_on_to_where_a_longer_run_ends(recipe, dataset, tmp_path):
     assert on.read_metrics()[-1] == whole.read_metrics()[-1]
 
 
+@pytest.mark.slow
 def test_train_stops_early(recipe, dataset, tmp_path):
     """With a rate that teaches nothing the first epoch stays the best."""
     recipe = dataclasses.replace(recipe, learning_rate=1e-12, epochs=9, early_stopping=2)
@@ -146,6 +153,7 @@ def test_train_stops_early(recipe, dataset, tmp_path):
     assert [row["step"] for row in train(patient, dataset, tmp_path).read_metrics()][-1] == 24
 
 
+@pytest.mark.slow
 def test_train_evaluates_moving_averages_and_trains_without(recipe, dataset, tmp_path):
     """`best` holds the averages; the trained weights are what they are without averages."""
     recipe = dataclasses.replace(recipe, moving_average=0.9)
@@ -162,6 +170,7 @@ def test_train_evaluates_moving_averages_and_trains_without(recipe, dataset, tmp
         "training/conv1/weights/ExponentialMovingAverage")).any()
 
 
+@pytest.mark.slow
 def test_train_touches_the_test_images_once(recipe, dataset, tmp_path, monkeypatch):
     splits, evaluate = [], loop.evaluate
     monkeypatch.setattr(loop, "evaluate", lambda session, split, prepare: (
@@ -170,6 +179,7 @@ def test_train_touches_the_test_images_once(recipe, dataset, tmp_path, monkeypat
     assert [split is dataset.test for split in splits] == [False, False, False, True]
 
 
+@pytest.mark.slow
 def test_train_without_held_out_images_keeps_the_last_weights(recipe, dataset, tmp_path):
     recipe = dataclasses.replace(recipe, held_out=0.0, epochs=1, test_every_epoch=True)
     folder = train(recipe, dataset, tmp_path)
@@ -180,6 +190,7 @@ def test_train_without_held_out_images_keeps_the_last_weights(recipe, dataset, t
     assert row["held_out_accuracy"] is None
 
 
+@pytest.mark.slow
 def test_train_saves_within_an_epoch(recipe, dataset, whole_run, tmp_path):
     recipe = dataclasses.replace(recipe, checkpoint_every=4, max_to_keep=99)
     folder = train(recipe, dataset, tmp_path)
@@ -192,6 +203,7 @@ def test_train_saves_within_an_epoch(recipe, dataset, whole_run, tmp_path):
     assert variables(train(recipe, dataset, tmp_path)) == variables(whole_run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size, words", [
     (32, "after step 1 the loss is (nan|inf), the last finite one was 2"),
     (180, "after step 1 the loss is (nan|inf)")])  # found when the epoch is saved
@@ -226,6 +238,7 @@ def test_train_with_several_steps_in_a_run_ends_where_single_steps_do(
                                    np.frombuffer(value, kind), rtol=1e-4, atol=1e-5, err_msg=key)
 
 
+@pytest.mark.slow
 def test_train_profiles_steps(recipe, dataset, tmp_path):
     """A trace names the operations, in the format that browsers show."""
     folder = RunFolder(tmp_path)

@@ -52,6 +52,7 @@ def test_every_older_format_is_a_fixture():
         "no-lrn.tar.xz", "no-number.tar.xz", "no-precision.tar.xz"]
 
 
+@pytest.mark.slow
 def test_restored_and_resumed_from_every_older_format(older_run, tmp_path):
     name, recipe, description = older_run.read_description()
     assert recipe.precision == "float32" and "format" not in json.loads(
