@@ -2,19 +2,19 @@
 
 The book's functions:
 
-    unpickle    one file of the data set as a dictionary
-    clean       gray, cropped, normalized pixels of an array
-    read_data   the names, cleaned pixels and labels of a folder
+    unpickle    read one file of the data set as a dictionary
+    clean       turn images into gray, cropped, normalized pixels
+    read_data   read the names of the classes, the cleaned pixels and the labels
 
-and what a script of one's own needs besides:
+Further names for scripts of your own:
 
-    find        the folder that holds the data set, downloaded if need be
-    download    fetch, verify and extract the official tarball
-    load        the whole data set as uint8 images and int64 labels
-    read_image  a picture of one's own as an image of a data set
-    DataError   the error of all these functions, a ValueError
+    find        the folder of the data set, which is downloaded if it is not on this machine
+    download    download, verify and extract the official tarball
+    load        read the whole data set as uint8 images and int64 labels
+    read_image  read your own picture as an image of a data set
+    DataError   the error that these functions raise, a ValueError
 
-The work is done in the package beside this file, tf1cifar/data/.
+The package tf1cifar/data/, beside this file, has the implementation.
 """
 
 import pathlib
@@ -76,7 +76,7 @@ def read_data(directory, split="train"):
     data, labels = np.empty((0, 576), np.float32), []
     for file in cifar10.TRAIN_FILES if split == "train" else [cifar10.TEST_FILE]:
         raw, batch_labels = cifar10.read_batch(directory / file)
-        data.resize((len(data) + len(raw), 576), refcheck=False)  # grows in place, uncopied
+        data.resize((len(data) + len(raw), 576), refcheck=False)  # grows in place
         _clean_into(raw, data[-len(raw):])
         labels.append(batch_labels)
     return names, data, np.concatenate(labels)

@@ -1,7 +1,7 @@
 """Train a network on CIFAR-10: `python cnn_train.py`.
 
 The script trains a recipe in a run folder and tests the weights that did best on held-out images.
-The same command again resumes the run where it stopped.
+The same command again resumes the run.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def parse_arguments(arguments=None):
     parser = console.ArgumentParser(
         usage="%(prog)s [--recipe NAME] [options]",
         description="Train a network on CIFAR-10 and test it. The same command again resumes the "
-        "run where it stopped; a larger --epochs or --steps trains on. restore_model.py and "
+        "run; a larger --epochs or --steps trains on. restore_model.py and "
         "conv_visuals.py then show the trained run.", epilog=EXAMPLES)
     common = parser.add_argument_group("common settings")
     _add_recipe_choice(common)

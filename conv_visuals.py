@@ -1,10 +1,10 @@
-"""Pictures of what a convolutional network does with an image.
+"""Draw the filters of a convolutional network, and the results of its layers for an image.
 
     python conv_visuals.py                     chapter 9's pictures, with random filters
     python conv_visuals.py --run runs/lrn_cnn  every layer of a network that cnn_train.py trained
 
-The functions of *Machine Learning with TensorFlow* (N. Shukla, chapter 9) draw a picture in a
-window, or write it to a file if a file name is given:
+The functions of *Machine Learning with TensorFlow* (N. Shukla, chapter 9) show a picture in a
+window, or write the picture to a file if a file name is given:
 
     show_some_examples  show_weights  show_conv_results
 """
@@ -100,8 +100,8 @@ def parse_arguments(arguments=None):
       errors.UserError: the command line has a mistake.
     """
     parser = console.ArgumentParser(
-        description="Draw what a convolution does with an image: with random filters, or, with "
-        "--run, with the filters and layers of a trained network.",
+        description="Draw filters, and the results of layers for an image: random filters and one "
+        "convolution, or, with --run, the filters and all layers of a trained network.",
         epilog="examples:\n  python conv_visuals.py --filters 16\n"
         "  python conv_visuals.py --run runs/lrn_cnn --image cat.png")
     parser.add_argument("--run", metavar="RUN", help="run folder, such as runs/lrn_cnn")
@@ -259,14 +259,13 @@ def trained_layers(folder, recipe, checkpoint, image):
 
 
 def main():
+    """Run the script."""
     options = parse_arguments()
     folder = RunFolder(options.run) if options.run else None
     if folder:
         name, recipe, description = folder.read_description()
     out = pathlib.Path(options.out or (folder.path / "pictures" if folder else "pictures"))
-    there = next(path for path in (out, *out.parents) if path.exists())
-    if not there.is_dir():
-        raise errors.UserError(f"--out {out}: {there} is not a folder")
+    files.require_folder(out, "--out")
     from tf1cifar import data
     dataset = data.reload(description, options.data_dir) if folder else load_data(options.data_dir)
     image, image_words = read_image(options, dataset)

@@ -1,13 +1,14 @@
-"""The parts of an epoch beside its training steps, the time of a start, and the memory of both.
+"""Measure the parts of an epoch beside its training steps, the time of a start, and the memory.
 
     python benchmarks/epoch.py --data-dir D [--recipe lrn_cnn] [--rounds 5]
 
-A round is one epoch of the loop with batches, feeding, progress, summaries, checkpoints, held-out
-images and records. After the steps of batches that were prepared together, as many bare steps
-run on one constant batch, because the machine's speed drifts from second to second by more than the
-measured difference. The benchmark prints the median of the ratios, so the few steps with a summary
-do not count; a summary is timed by itself. The start begins with the process and ends with its
-first step.
+A round is one epoch of the training loop: batches, feeding, progress bar, summaries, checkpoints,
+evaluation of the held-out images, and records. The feed prepares PREFETCH_BATCHES batches
+together. After the steps of these batches, as many bare steps train on one constant batch, because
+the machine's speed drifts from second to second by more than the measured difference. The
+benchmark uses the median of the ratios of the two times, so the few steps with a summary do not
+count. Summaries are timed separately. The time of a start lasts from the start of the process to
+the end of the first step.
 """
 
 import argparse
@@ -58,7 +59,7 @@ def interleaved(trainer_class):
                 spent = time.perf_counter() - self.started
                 bare = timed(self._repeat, len(self.feeds), bare_arrays)
                 if len(arrays[0]) == len(bare_arrays[0]):
-                    self.ratios.append(spent / bare)  # else an epoch's end has fewer steps
+                    self.ratios.append(spent / bare)  # the last feed of an epoch may be smaller
                 self.bare_steps.append(bare / len(self.feeds) / count)
                 self.started = time.perf_counter()
             return result
@@ -71,7 +72,7 @@ def interleaved(trainer_class):
 
 
 def main():
-    """Measure and print."""
+    """Train some epochs, and print the share that each part of an epoch has."""
     started = time.perf_counter() - time.process_time()  # includes the imports above
     options = parse_arguments()
     recipe = resume.resolve_auto(recipes.RECIPES[options.recipe], "cpu")
@@ -83,7 +84,8 @@ def main():
     steps = trainer.feed.steps_per_epoch
     held_out = held_out._replace(images=trainer.feed.prepare(held_out.images))
     trainer.train_until(1)
-    print(f"from the start to the end of the first step: {time.perf_counter() - started:.1f} s")
+    print(f"from the start of the process to the end of the first step: "
+          f"{time.perf_counter() - started:.1f} s")
     trainer.train_until(steps)
     trainer.end_epoch(held_out, dataset.test)
     trainer.ratios, trainer.bare_steps = [], []
@@ -100,19 +102,19 @@ def main():
         raise SystemExit("epoch.py: an epoch is too short to compare its steps; use more images")
     step = statistics.median(trainer.bare_steps)
     spent = {"training steps": steps * step,
-             "preparing, feeding and reporting between them":
+             "preparing and feeding batches, progress bar":
                  steps * step * (statistics.median(trainer.ratios) - 1),
-             f"summaries, {1000 * statistics.median(summaries):.0f} ms every "
+             f"summaries of {1000 * statistics.median(summaries):.0f} ms, one every "
              f"{recipe.summary_every} steps":
                  steps / recipe.summary_every * statistics.median(summaries),
-             "evaluating, saving and recording at the end": statistics.median(ends)}
+             "evaluation, checkpoint and records": statistics.median(ends)}
     epoch = sum(spent.values())
     print(f"{options.recipe} in {recipe.precision}, an epoch of {steps} steps of "
           f"{1000 * step:.2f} ms, {epoch:.1f} s:")
     for name, seconds in spent.items():
         print(f"    {100 * seconds / epoch:5.1f} %  {name}")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 10 ** 9
-    print(f"medians of {options.rounds} epochs, {len(trainer.ratios)} stretches of steps; "
+    print(f"medians of {options.rounds} epochs, {len(trainer.ratios)} groups of steps; "
           f"peak memory {memory:.2f} GB")
 
 

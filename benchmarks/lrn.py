@@ -1,9 +1,11 @@
-"""Local response normalization with its gradient, both ways, on every device here.
+"""Time both implementations of local response normalization on every device of this machine.
 
     python benchmarks/lrn.py [--rounds 7]
 
-Images of `lrn_cnn`'s second layer, in the dtypes that `--precision` makes of them. TensorFlow's
-operation computes in float32, so in bfloat16 it is timed with the casts that it needs.
+A call computes the normalization and its gradient for a batch of the size of `lrn_cnn`'s second
+layer, in float32 and in bfloat16. "product" is this project's matrix product, "native" is
+TensorFlow's operation. TensorFlow's operation computes in float32, so its time in bfloat16 includes
+the casts.
 """
 
 import argparse
@@ -17,12 +19,12 @@ SHAPE, REPEATS = (250, 12, 12, 64), 20
 def parse_arguments(arguments=None):
     """The namespace of a command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=7, help="number of rounds (default: 7)")
     return parser.parse_args(arguments)
 
 
 def main():
-    """Measure and print."""
+    """Time both implementations, and print a line for each device and dtype."""
     options = parse_arguments()
     with console.quiet_tensorflow() as tf:
         from tf1cifar.training import lrn_timing

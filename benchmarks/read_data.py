@@ -1,8 +1,10 @@
-"""Time and memory of loading and cleaning CIFAR-10, against chapter 9's way.
+"""Compare time and memory of `cifar_tools.read_data` and of chapter 9's listing.
 
     python benchmarks/read_data.py FOLDER [--rounds N]
 
-FOLDER holds CIFAR-10's batches. Both ways run in turn and must agree on every pixel, within 1e-5.
+Both read and clean CIFAR-10. FOLDER is the folder with the data_batch files. In the output,
+"chapter" is the book's listing and "ours" is this project's `read_data`. The two functions take
+turns, and their pixels must agree within 1e-5.
 """
 
 import argparse
@@ -21,7 +23,7 @@ READ_DATA = runpy.run_path(str(pathlib.Path(__file__).parents[1] / "cifar_tools.
 
 
 def chapter(directory):
-    """All 50,000 images at once, in float64, as the book's listing goes about it."""
+    """The book's listing: clean all 50,000 images at once, in float64."""
     data, labels = [], []
     for file in cifar10.TRAIN_FILES:
         with open(pathlib.Path(directory) / file, "rb") as source:
@@ -36,10 +38,12 @@ def chapter(directory):
 
 
 def ours(directory):
+    """This project's `cifar_tools.read_data`."""
     return READ_DATA(directory)[1:]
 
 
 def peak_megabytes(function, directory):
+    """The largest memory that Python and NumPy allocate during a call, in MiB."""
     tracemalloc.start()
     function(directory)
     peak = tracemalloc.get_traced_memory()[1]
@@ -50,13 +54,13 @@ def peak_megabytes(function, directory):
 def parse_arguments(arguments=None):
     """The namespace of a command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("folder", help="folder with CIFAR-10's data_batch files")
+    parser.add_argument("--rounds", type=int, default=7, help="number of rounds (default: 7)")
     return parser.parse_args(arguments)
 
 
 def main():
-    """Measure and print."""
+    """Time both functions, and print their times, their memory and the ratio of the times."""
     options = parse_arguments()
     seconds = {chapter: [], ours: []}
     for _ in range(options.rounds + 1):

@@ -2,13 +2,13 @@
 
     python benchmarks/reproduce.py [--cifar10 D] [--mnist M] [--only NAME ...] [--out DIR]
 
-A row is a training run in DIR/NAME, made by cnn_train.py; what is finished there is not
-trained again, so this can be stopped and resumed. The tables go to DIR/tables.md: every
-system against its own claim, and what each tip of chapter 9 does to `lrn_cnn`. Minutes are those
-of a run's last start.
+A row of a table is a run of cnn_train.py in a folder of its own below DIR. Finished runs are not
+trained again, so this script can be stopped and resumed. The tables go to DIR/tables.md. The
+first table has the published and the measured accuracy of every recipe. The second table has the
+effect of each tip of chapter 9 on `lrn_cnn`. The minutes of a run are those after its last start.
 
-Accuracies are of the last epoch's weights, or, where images are held out, of those that did
-best on these; never of the best of many tests.
+An accuracy is that of the last weights. If the recipe holds out images, it is that of the weights
+with the best held-out accuracy. It is never the best of several test accuracies.
 """
 
 import argparse
@@ -25,7 +25,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 class Row(NamedTuple):
-    """A run: its recipe, the options that make it differ, and what to say of it."""
+    """A row of the first table.
+
+    Attributes:
+      recipe: name of the recipe.
+      options: options of cnn_train.py that differ from the recipe's settings.
+      claim: the published test accuracy.
+      remark: short description of the run, for the last column.
+    """
     recipe: str
     options: str
     claim: str
@@ -33,32 +40,41 @@ class Row(NamedTuple):
 
 
 SYSTEMS = {
-    "hinge": Row("hinge", "", "none", "the multi-class loss of the text, the rate falling"),
+    "hinge": Row(
+        "hinge", "", "none",
+        "multi-class hinge loss of the source's text, learning rate falling to 0"),
     "hinge-published": Row(
         "hinge", "--loss hinge --schedule constant", "none",
-        "the one-against-all loss of the code; at the constant rate of 0.5 it never settles"),
-    "softmax": Row("softmax", "", "about 30 %", "the rate falling to 0"),
+        "one-against-all hinge loss of the source's code, which does not settle at the constant "
+        "learning rate of 0.5"),
+    "softmax": Row("softmax", "", "about 30 %", "learning rate falling to 0"),
     "softmax-published": Row(
         "softmax", "--schedule constant", "about 30 %",
-        "at a constant rate the last of 1,000 noisy steps decides: 25 to 28 % by the seed"),
+        "constant learning rate, so the last of 1,000 noisy steps decides: 25 to 28 % with the "
+        "seeds 0 to 3"),
     "two_layer_fc": Row("two_layer_fc", "", "46 %", "as published"),
-    "lrn_cnn": Row("lrn_cnn", "", "none", "He weights, shuffled, crop and flip, cosine"),
+    "lrn_cnn": Row(
+        "lrn_cnn", "", "none", "He weights, shuffled images, crop and flip, cosine schedule"),
     "lrn_cnn-published": Row(
         "lrn_cnn", "--initialization normal --schedule constant --learning-rate 0.001 "
         "--batch-size 250 --order in_order --augment none --held-out 0", "none",
-        "N(0, 1) weights; 10 epochs instead of 1,000"),
-    "dropout_cnn": Row("dropout_cnn", "", "78.81 %", "dropout on, cosine, 10 epochs"),
+        "the chapter's settings: weights from N(0, 1), no shuffling; 10 epochs instead of 1,000"),
+    "dropout_cnn": Row(
+        "dropout_cnn", "", "78.81 %", "dropout active, cosine schedule, 10 epochs instead of 60"),
     "dropout_cnn-published": Row(
         "dropout_cnn", "--dropout 0 --schedule steps --decay-epochs 20 --epochs 60", "78.81 %",
-        "its dropout never switches on, so after some epochs it overfits"),
-    "batchnorm_cnn": Row("batchnorm_cnn", "", "99.17 %", "moving statistics updated"),
+        "dropout is never active in the source's code, so the network overfits"),
+    "batchnorm_cnn": Row(
+        "batchnorm_cnn", "", "99.17 %", "the moving mean and variance are updated"),
     "batchnorm_cnn-published": Row(
         "batchnorm_cnn", "--batch-norm-decay 1", "99.17 %",
-        "they are never updated, so evaluation normalizes by mean 0 and variance 1"),
-    "tutorial_cnn": Row("tutorial_cnn", "", "about 86 % after 256 epochs", "cosine, 40 epochs"),
+        "the moving mean and variance are never updated, so evaluation normalizes by mean 0 and "
+        "variance 1"),
+    "tutorial_cnn": Row(
+        "tutorial_cnn", "", "about 86 % after 256 epochs", "cosine schedule, 40 epochs"),
     "tutorial_cnn-published": Row(
         "tutorial_cnn", "--schedule steps --decay-epochs 350", "about 86 % after 256 epochs",
-        "the rate of 0.1 is constant for 350 epochs; 40 of them"),
+        "the learning rate is constant for 350 epochs, of which this run trains 40"),
 }
 
 PLAIN = "--augment none"
@@ -81,7 +97,19 @@ TIPS = {
 
 
 def train(name, recipe, options, data, out):
-    """The finished run in out/name: its result, description, and its last start's minutes."""
+    """Train a run in the folder out/name, unless it is finished.
+
+    Args:
+      name: name of the run's folder.
+      recipe: name of the recipe.
+      options: further options of cnn_train.py, in one str.
+      data: dictionary from the name of a data set to the path of its folder.
+      out: the `pathlib.Path` of the folder of all runs.
+
+    Returns:
+      (result, description, minutes): the contents of result.json and of recipe.json, and the
+      minutes from the last start of the run to its end.
+    """
     folder = out / name
     if not (folder / "result.json").exists():
         print(f"{name}: {recipe} {options}", flush=True)
@@ -102,7 +130,8 @@ def parse_arguments(arguments=None):
     parser.add_argument("--mnist", help="folder of MNIST")
     parser.add_argument("--only", nargs="+", choices=[*SYSTEMS, "tips"], metavar="NAME",
                         default=[*SYSTEMS, "tips"],
-                        help=f"rows to make: {', '.join(SYSTEMS)}, tips (default: all)")
+                        help=f"names of the rows to make: {', '.join(SYSTEMS)}, and tips for the "
+                        "second table (default: all)")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "runs/reproduce",
                         help="folder of the runs and of tables.md (default: runs/reproduce)")
     options = parser.parse_args(arguments)
@@ -114,12 +143,12 @@ def parse_arguments(arguments=None):
 
 
 def main():
-    """Train the rows that the command line names, and write and print the tables."""
+    """Train the runs that the command line names, and write and print the tables."""
     options = parse_arguments()
     data = {"cifar10": options.cifar10, "mnist": options.mnist}
     lines = []
     if set(options.only) & set(SYSTEMS):
-        lines += ["| row | options | claim | test accuracy | steps | minutes | data | |",
+        lines += ["| run | options | published | test accuracy | steps | minutes | data | remark |",
                   "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     for name, row in SYSTEMS.items():
         if name in options.only:

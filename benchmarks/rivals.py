@@ -1,17 +1,19 @@
-"""The rivals of benchmarks/throughput.py: the same training steps, written in several ways.
+"""The rivals of benchmarks/throughput.py: several implementations of the same training.
 
-    NETWORKS      every network once more, as a list of layers, for the rivals and for counting
-    setting       a recipe to train and its shapes
-    task          the same with data
+    NETWORKS      every network as a list of layers, for the rivals and for counting
+    setting       the recipe of a comparison, and the shapes of its images
+    task          the `Task` of a recipe: its settings and its data
     open_trainer  a `loop.Trainer`, ready to train
-    count         numbers and floating-point operations of a network
-    RIVALS        the functions that train; `product` measures the machine's matrix product
+    count         the numbers of a network's parameters and floating-point operations
+    RIVALS        the functions that train
+    product       the matrix product that measures the speed of the machine
 
 A rival is a function of a `Task` that returns (steps, parameters): `steps(n)` trains n steps, and
-`parameters` is the number of trained numbers. Each rival runs in its own process and may change
-global state there. All have the same data, batch size, optimizer, loss, L2, dropout, moving
-averages and augmentation. The learning rate is constant, except in this project's loop. Initial
-weights are the defaults of each library, since time does not depend on them.
+`parameters` is the number of trained parameters. Each rival runs in its own process and may change
+global state there. All rivals have the same data, batch size, optimizer, loss, L2 regularization,
+dropout, moving averages and augmentation. The learning rate is constant, except in this project's
+loop. The initial weights are the defaults of each library, because the time of a step does not
+depend on them.
 """
 
 import atexit
@@ -29,8 +31,12 @@ import numpy as np
 from tf1cifar import console, recipes
 from tf1cifar.data import augmentations, base, cifar10, preparation
 
-# (kind, numbers): conv filters, size; pool size, stride; dense units, whether L2 counts its
-# weights; dropout share. Convolutions have stride 1; they and poolings are padded as needed.
+# A layer is its kind and its numbers:
+#   "conv", number of filters, height and width of a filter; the stride is 1
+#   "pool", height and width of a window, stride
+#   "dense", number of units, whether L2 regularization includes the weights
+#   "dropout", share of the numbers that is dropped
+# Convolutions and poolings have the padding "SAME".
 NETWORKS = {
     "linear": [("dense", 10, False)],
     "two_layer_fc": [("dense", 120, True), ("relu",), ("dense", 10, True)],
@@ -53,11 +59,12 @@ NETWORKS = {
         ("conv", 64, 5), ("relu",), ("lrn",), ("pool", 3, 2),
         ("dense", 384, True), ("relu",), ("dense", 192, True), ("relu",), ("dense", 10, False)],
 }
-RADIUS, BIAS, ALPHA, BETA = 4, 1.0, 0.001 / 9, 0.75  # of every LRN
-LEAK = 0.2  # of the leaky ReLU
+RADIUS, BIAS, ALPHA, BETA = 4, 1.0, 0.001 / 9, 0.75  # settings of every LRN
+LEAK = 0.2  # slope of the leaky ReLU for negative numbers
 
-# What a recipe is compared with, where that is not what we train it with. Published without
-# augmentation, `lrn_cnn` can take as many steps in a session.run as fit into a second or two.
+# Settings of the comparison that differ from the recipe's. The sources train `lrn_cnn` in batches
+# of 250 without augmentation, and `hinge` with the one-against-all loss. Without augmentation a
+# session.run can have several steps; 25 steps take a second or two.
 AS_PUBLISHED = {
     "lrn_cnn": {"augment": (), "batch_size": 250, "learning_rate": 0.001, "steps_per_run": 25},
     "hinge": {"loss": "hinge"},
@@ -65,19 +72,34 @@ AS_PUBLISHED = {
 
 
 class Task(NamedTuple):
-    """What everyone trains."""
-    name: str               # of the recipe
-    recipe: recipes.Recipe  # with AS_PUBLISHED
-    dataset: base.Dataset  # its training images a multiple of the batch size
-    mean: np.ndarray        # float32 [height, width, channels], of the training images
+    """The training task of all rivals.
+
+    Attributes:
+      name: name of the recipe.
+      recipe: the `recipes.Recipe` with the changes of AS_PUBLISHED.
+      dataset: a `base.Dataset`, whose number of training images is a multiple of the batch size.
+      mean: float32 [height, width, channels], the mean training image.
+    """
+    name: str
+    recipe: recipes.Recipe
+    dataset: base.Dataset
+    mean: np.ndarray
 
     def prepare(self, images):
-        """The float32 pixels that the network sees."""
+        """Prepare uint8 images as float32 input of the network."""
         return preparation.prepare(images, self.recipe.preparation, self.mean)
 
 
 def setting(name):
-    """(the recipe called `name` with AS_PUBLISHED, its images' shape, the network's input's)."""
+    """The recipe of a comparison, and the shapes of its images.
+
+    Args:
+      name: name of the recipe.
+
+    Returns:
+      (recipe, image shape, input shape): the recipe with the changes of AS_PUBLISHED, and the
+      shapes (height, width, channels) of an image and of the network's input.
+    """
     recipe = dataclasses.replace(recipes.RECIPES[name], held_out=0.0, **AS_PUBLISHED.get(name, {}))
     shape = (28, 28, 1) if recipe.dataset == "mnist" else (32, 32, 3)
     return recipe, shape, preparation.prepared_shape(shape, recipe.preparation)
@@ -100,11 +122,19 @@ def task(name, data_dir=None):
 
 
 def count(network, shape):
-    """(numbers trained, floating-point operations a training step takes for one image).
+    """Count the parameters and the floating-point operations of a network.
 
-    Only convolutions and dense layers count: a multiplication and an addition each for the
-    outputs, as many for the gradient of the weights, and as many for that of the inputs,
-    which the first layer does not need.
+    Only the operations of convolutions and dense layers count. The outputs take a multiplication
+    and an addition for each use of a weight. The gradient of the weights takes as many operations,
+    and so does the gradient of the inputs, which the first layer does not need.
+
+    Args:
+      network: name of the network, a key of NETWORKS.
+      shape: (height, width, channels) of the network's input.
+
+    Returns:
+      (parameters, operations): the number of trained parameters, and the number of operations of
+      a training step for one image.
     """
     numbers, products = 0, []
     for kind, *settings in NETWORKS[network]:
@@ -126,14 +156,14 @@ def count(network, shape):
 
 
 # ---------------------------------------------------------------------------------------
-# Ours
+# This project
 
 
 def ours(task, precision):
-    """The loop of `cnn_train.py` as it is, with summaries, progress and all.
+    """This project: the training steps of `cnn_train.py`, with summaries and progress bar.
 
-    Batches are prepared from uint8 beside the steps; where the recipe has `steps_per_run`, all
-    images once before.
+    A thread prepares the batches from uint8 images during the steps. If the recipe trains several
+    steps in one session.run, all images are prepared once, before the first step.
     """
     recipe = dataclasses.replace(task.recipe, precision=precision)
     trainer = open_trainer(task.name, recipe, task.dataset, task.dataset.train)
@@ -149,9 +179,17 @@ def ours(task, precision):
 
 
 def open_trainer(name, recipe, dataset, training, kind=None):
-    """A `loop.Trainer` as `loop.train` has it, in a folder that goes when this process ends.
+    """A `loop.Trainer` like that of `loop.train`, with a temporary run folder.
 
-    Its graph is the default one from then on. `kind` is a subclass of `loop.Trainer`.
+    The folder is deleted at the end of this process. The graph of the trainer stays the default
+    graph.
+
+    Args:
+      name: name of the recipe.
+      recipe: the `recipes.Recipe` to train.
+      dataset: a `base.Dataset`.
+      training: the `base.Split` of the training images.
+      kind: a subclass of `loop.Trainer`; by default `loop.Trainer` itself.
     """
     with console.quiet_tensorflow() as tf:
         from tf1cifar import data, graph
@@ -171,7 +209,7 @@ def open_trainer(name, recipe, dataset, training, kind=None):
 
 
 # ---------------------------------------------------------------------------------------
-# The tutorials: float32 arrays prepared once, TensorFlow's own layers, a session.run a step
+# The tutorials: float32 arrays prepared once, TensorFlow's own layers, one step per session.run
 
 
 def _in_order(images, labels, size):
@@ -209,7 +247,7 @@ ONE_HOT = ("hinge", "lrn_cnn", "dropout_cnn")
 
 
 def tutorial(task):
-    """What the listing does, step by step, in the order of the listing."""
+    """The loop of the source's listing, with one step per session.run."""
     with console.quiet_tensorflow() as tf:
         tf.disable_v2_behavior()
     recipe, (images, labels) = task.recipe, task.dataset.train
@@ -255,7 +293,7 @@ def tutorial(task):
 
 
 def _queue(tf, task):
-    """Images and labels that sixteen threads of the graph read and distort one by one."""
+    """A batch of images and labels. Sixteen threads of the graph read and distort each image."""
     image, label = tf.train.slice_input_producer([tf.constant(x) for x in task.dataset.train])
     x = tf.random_crop(tf.cast(image, tf.float32), [24, 24, 3])
     x = tf.image.random_flip_left_right(x)
@@ -266,7 +304,7 @@ def _queue(tf, task):
 
 
 def _native(tf, x, layers):
-    """(logits, the weights that L2 counts)."""
+    """(logits, list of the weights that L2 regularization includes)."""
     decayed = []
     for number, (kind, *settings) in enumerate(layers):
         if kind == "conv":
@@ -302,7 +340,7 @@ def _native(tf, x, layers):
 
 
 def _distorted(task):
-    """Batches of a recipe with augmentation, made by our own NumPy code."""
+    """Yield augmented and prepared batches, made by this project's NumPy code."""
     rng = np.random.default_rng(0)
     _, shape, prepared = setting(task.name)
     margin = (shape[0] - prepared[0]) // 2
@@ -311,7 +349,7 @@ def _distorted(task):
 
 
 def keras_fit(task, precision):
-    """`Model.fit`, shuffled, on data that are tensors already, without XLA, which is slower here.
+    """Keras: `Model.fit` on shuffled tensors, without XLA, which makes `lrn_cnn` slower on a CPU.
 
     Augmented batches come from a generator, and Keras prefetches them.
     """
@@ -323,7 +361,7 @@ def keras_fit(task, precision):
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
 
     class LRN(kl.Layer):
-        def call(self, x):  # TensorFlow's kernel for the CPU knows no bfloat16
+        def call(self, x):  # TensorFlow's CPU kernel does not support bfloat16
             y = tf.nn.lrn(tf.cast(x, tf.float32), RADIUS, BIAS, ALPHA, BETA)
             return tf.cast(y, x.dtype)
 
@@ -370,11 +408,13 @@ def keras_fit(task, precision):
 
 
 def torch_loop(task, style):
-    """A plain loop, on one thread or all, whichever is faster.
+    """PyTorch: a training loop on one thread or on all threads, whichever is faster.
 
-    The style 'plain' is float32 and `nn.LocalResponseNorm`; 'float32' and 'bfloat16' are
-    channels-last with our own LRN, pooling before ReLU and the optimizer fused, 'bfloat16' with
-    autocast as well.
+    Args:
+      task: a `Task`.
+      style: 'plain' for float32 with `nn.LocalResponseNorm`; 'float32' for tensors in the
+        channels-last format, an LRN by a matrix product like this project's, pooling before ReLU,
+        and a fused optimizer; 'bfloat16' for the same with autocast.
     """
     import torch
     from torch import nn
@@ -407,7 +447,7 @@ def torch_loop(task, style):
 
     make = {
         "conv": lambda filters, size: [nn.LazyConv2d(filters, size, padding="same")],
-        # rounded up, a window that hangs over is what TensorFlow's "SAME" pads
+        # ceil_mode keeps the incomplete windows at the edge, as TensorFlow's "SAME" does
         "pool": lambda size, stride: [nn.MaxPool2d(size, stride, ceil_mode=True)],
         "dense": lambda units, counted: [nn.Flatten(), nn.LazyLinear(units)],
         "relu": lambda: [nn.ReLU()], "leaky_relu": lambda: [nn.LeakyReLU(LEAK)],
@@ -418,11 +458,13 @@ def torch_loop(task, style):
     network = list(NETWORKS[recipe.network])
     for first, second in itertools.pairwise(range(len(network)) if tuned else ()):
         if network[first][0] in ("relu", "leaky_relu") and network[second][0] == "pool":
-            network[first], network[second] = network[second], network[first]  # as ours have it
+            # The result is the same, and the activation computes a quarter of the numbers.
+            network[first], network[second] = network[second], network[first]
     layers = [(layer, kind == "dense" and settings[1]) for kind, *settings in network
               for layer in make[kind](*settings)]
     model = nn.Sequential(*(layer for layer, _ in layers))
-    model(torch.from_numpy(task.prepare(images[:2])).permute(0, 3, 1, 2))  # gives it its shapes
+    # A first call creates the weights of the lazy layers.
+    model(torch.from_numpy(task.prepare(images[:2])).permute(0, 3, 1, 2))
     model.to(memory_format=order)
     decayed = [layer.weight for layer, counted in layers
                if counted and isinstance(layer, nn.Linear)]
@@ -486,7 +528,14 @@ SIDE = 4096
 
 
 def product(precision):
-    """A matrix product of SIDE x SIDE through TensorFlow: what a step is measured by."""
+    """The product of two SIDE x SIDE matrices through TensorFlow, a measure of the machine's speed.
+
+    Args:
+      precision: 'float32' or 'bfloat16', the dtype of the matrices.
+
+    Returns:
+      A function; steps(n) computes the product n times.
+    """
     with console.quiet_tensorflow() as tf:
         tf.disable_v2_behavior()
     left, right = (tf.Variable(tf.cast(tf.random_normal([SIDE, SIDE]), precision))
@@ -502,7 +551,8 @@ def product(precision):
     return steps
 
 
-# name -> (how it is made, the precision whose product it is measured by)
+# Name of a rival -> (function of a `Task`, precision of the matrix product to compare it with).
+# "ours" is this project, "tutorial" is the loop of the source's listing, "torch" is PyTorch.
 RIVALS = {
     "ours float32": (functools.partial(ours, precision="float32"), "float32"),
     "ours bfloat16": (functools.partial(ours, precision="bfloat16"), "bfloat16"),

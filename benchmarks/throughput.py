@@ -1,14 +1,23 @@
-"""Training steps a second: ours, the tutorials' own loops, Keras and PyTorch, on one machine.
+"""Compare the training speed of this project, the tutorials' own loops, Keras and PyTorch.
 
     python benchmarks/throughput.py [--recipe NAME ...] [--data-dir D] [--rounds 5]
 
-Prints one table a recipe. Every rival trains the same network (the number of its parameters
-is checked) in a process of its own; a round lets one after the other train for some seconds
-while the others wait, and ratios are taken within rounds, since the machine's speed drifts by
-more than what is measured. The product of two 4096 x 4096 matrices takes its turn as well:
-what share of its speed a rival reaches is also taken within rounds, counting convolutions and
-dense layers only. The rivals are in benchmarks/rivals.py; PyTorch is left out where it is not
-installed. Linux only: what the waiting processes used is read from /proc.
+The script prints one table for each recipe. Every rival trains the same network in a process of its
+own, and the script checks the number of its parameters. In a round the rivals take turns: one
+trains for some seconds while the others wait. Ratios are taken within a round, because the
+machine's speed drifts by more than the measured differences. The product of two 4096 x 4096
+matrices takes turns with the rivals. The last column of a table is the share of the product's
+speed that a rival reaches with its convolutions and dense layers, also within a round.
+
+The rows of a table are the rivals in benchmarks/rivals.py:
+
+    ours float32, ours bfloat16                 this project with that --precision
+    tutorial                                    the loop of the source's listing
+    keras float32, keras bfloat16               `Model.fit`
+    torch plain, torch float32, torch bfloat16  PyTorch: a plain loop, and two tuned ones
+
+PyTorch is left out if it is not installed. The script runs on Linux only, because it reads the
+processor time of the waiting processes from /proc.
 """
 
 import argparse
@@ -34,10 +43,16 @@ PRODUCTS = {f"product {precision}": precision for precision in ("float32", "bflo
 
 
 def serve(name, recipe, data_dir, seconds):
-    """A rival's process: prepare, warm up, then train for `seconds` at every line that comes.
+    """Be the process of a rival: prepare and warm up, then train once for each line of input.
 
-    Standard output is for the answers alone: the number of parameters when ready, then steps
-    a second.
+    Standard output has the answers and nothing else: the number of parameters once the rival is
+    ready, then the steps per second of each round.
+
+    Args:
+      name: name of the rival, or of a matrix product in PRODUCTS.
+      recipe: name of the recipe.
+      data_dir: path of CIFAR-10's folder; None for random pixels.
+      seconds: approximate length of a round.
     """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -60,7 +75,12 @@ def serve(name, recipe, data_dir, seconds):
 
 
 class Process:
-    """The process of a rival, ready to run rounds."""
+    """The process of a rival, ready to run rounds.
+
+    Args:
+      name: name of the rival.
+      arguments: the other arguments of `serve`.
+    """
 
     def __init__(self, name, *arguments):
         self.name = name
@@ -70,18 +90,18 @@ class Process:
         self.parameters = self._answer(int)
 
     def round(self):
-        """Steps a second in one round."""
+        """Run one round; the steps per second."""
         print("go", file=self.process.stdin, flush=True)
         return self._answer(float)
 
     def _answer(self, kind):
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"throughput.py: {self.name} died, see above")
+            sys.exit(f"throughput.py: the process of {self.name} ended, see its error above")
         return kind(line)
 
     def processor_seconds(self):
-        """Processor time that it has used."""
+        """Processor time that the process has used, in seconds."""
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2]
         return sum(map(int, fields.split()[11:13])) / os.sysconf("SC_CLK_TCK")
 
@@ -97,8 +117,9 @@ def measure(recipe, names, options):
     """Run `options.rounds` rounds of the rivals called `names`.
 
     Returns:
-      Dictionary, name -> list of steps a second, one a round; and that of the processes that
-      waited: processor seconds they used, per second of waiting, at most.
+      (speeds, idle): a dictionary from the name of a rival to its steps per second in each round,
+      a list; and the largest load by all waiting processes together in any turn, in processor
+      seconds per second.
     """
     settings, _, shape = rivals.setting(recipe)
     expected, _ = rivals.count(settings.network, shape)
@@ -109,7 +130,7 @@ def measure(recipe, names, options):
             processes.append(stack.enter_context(
                 Process(name, recipe, options.data_dir, options.seconds)))
             if name not in PRODUCTS and processes[-1].parameters != expected:
-                sys.exit(f"throughput.py: {name} trains {processes[-1].parameters:,} numbers, "
+                sys.exit(f"throughput.py: {name} has {processes[-1].parameters:,} parameters, "
                          f"expected {expected:,}")
         for number in range(options.rounds):
             first = number % len(names)
@@ -123,7 +144,12 @@ def measure(recipe, names, options):
 
 
 def table(recipe, speeds):
-    """The lines of a recipe's table."""
+    """The lines of a recipe's table.
+
+    Args:
+      recipe: name of the recipe.
+      speeds: dictionary from the name of a rival to its steps per second in each round.
+    """
     settings, _, shape = rivals.setting(recipe)
     batch = settings.batch_size
     _, operations = rivals.count(settings.network, shape)
@@ -134,8 +160,8 @@ def table(recipe, speeds):
         ratios = [factor * a / b for a, b in zip(above, below)]
         return statistics.median(ratios), min(ratios), max(ratios)
 
-    lines = [f"| {recipe}, batch {batch} | samples/s | / tutorial | {best} / this | "
-             "of the product |", "| --- | --- | --- | --- | --- |"]
+    lines = [f"| {recipe}, batch {batch} | samples/s | ratio to tutorial | {best} / this rival | "
+             "share of the product's speed |", "| --- | --- | --- | --- | --- |"]
     for name, rounds in speeds.items():
         if name in PRODUCTS:
             continue
@@ -150,7 +176,7 @@ def table(recipe, speeds):
 
 
 def machine():
-    """What this is measured on, in words."""
+    """A line with the processor and the versions of Python and the packages."""
     cpu = platform.machine()
     with contextlib.suppress(OSError):  # not Linux
         names = re.findall(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
@@ -168,16 +194,17 @@ def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recipe", nargs="+", choices=recipes.RECIPES, metavar="NAME",
                         default=list(recipes.RECIPES),
-                        help=f"of {', '.join(recipes.RECIPES)} (default: all)")
+                        help=f"names of recipes: {', '.join(recipes.RECIPES)} (default: all)")
     parser.add_argument("--data-dir", help="folder of CIFAR-10 (default: random pixels)")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="seconds of each rival's turn")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds (default: 5)")
+    parser.add_argument("--seconds", type=float, default=3.0,
+                        help="length of each rival's turn in seconds (default: 3)")
     parser.add_argument("--serve", type=json.loads, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
 
 def main():
-    """Measure and print the tables, or be one of the processes that are measured."""
+    """Measure the rivals and print the tables, or, with --serve, be the process of one rival."""
     options = parse_arguments()
     if options.serve:
         return serve(*options.serve)
@@ -185,19 +212,20 @@ def main():
     names = list(PRODUCTS) + list(rivals.RIVALS)
     if not importlib.util.find_spec("torch"):
         names = [name for name in names if not name.startswith("torch")]
-        print("PyTorch is not installed and left out")
+        print("PyTorch is not installed, so the tables have no rows of PyTorch")
     data = ("CIFAR-10 is that of --data-dir; MNIST's images" if options.data_dir
             else "All images")
-    print(f"{machine()}\n{data} are random pixels. Medians, in brackets extremes, of "
-          f"{options.rounds} rounds of {options.seconds:g} s.", flush=True)
+    print(f"{machine()}\n{data} are random pixels. The figures are medians of "
+          f"{options.rounds} rounds of {options.seconds:g} s, with the extremes in brackets.",
+          flush=True)
     for recipe in options.recipe:
         speeds, idle = measure(recipe, names, options)
         print("", *table(recipe, speeds), sep="\n")
         print()
         products = [f"{statistics.median(speeds[name]) * 2 * rivals.SIDE ** 3 / 1e9:,.0f} "
                     f"GFLOP/s {precision}" for name, precision in PRODUCTS.items()]
-        print(f"The product: {', '.join(products)}. The waiting processes together used at "
-              f"most {100 * idle:.1f} % of a core.", flush=True)
+        print(f"The matrix product: {', '.join(products)}. The waiting processes together used "
+              f"at most {100 * idle:.1f} % of a core.", flush=True)
     return None
 
 

@@ -1,9 +1,9 @@
-"""The operations that take the most time, summed up from the traces of `cnn_train.py --profile`.
+"""Print the operations that take the most time in the traces of `cnn_train.py --profile`.
 
     python benchmarks/trace.py R/profile [--top 20]
 
-Times are per traced call of session.run, means over the traces. Operations that run at the same
-time share the cores, so all of them together may take longer than the call.
+A trace holds one call of session.run. A printed time is the mean over the traces. Operations that
+run at the same time share the cores, so the sum of their times may be longer than the call.
 """
 
 import argparse
@@ -15,13 +15,15 @@ import pathlib
 def parse_arguments(arguments=None):
     """The namespace of a command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", metavar="R/profile", type=pathlib.Path)
-    parser.add_argument("--top", type=int, default=20, help="operations to show (default: 20)")
+    parser.add_argument("folder", metavar="R/profile", type=pathlib.Path,
+                        help="folder of the traces in the run folder R")
+    parser.add_argument("--top", type=int, default=20,
+                        help="number of operations to print (default: 20)")
     return parser.parse_args(arguments)
 
 
 def main():
-    """Print the sums."""
+    """Add up the times of each operation, and print the largest sums."""
     options = parse_arguments()
     traces = [json.loads(file.read_text())["traceEvents"]
               for file in sorted(options.folder.glob("step-*.json"))]

@@ -12,7 +12,7 @@ from tf1cifar.data import cifar10
 def tiny_cifar(tmp_path_factory):
     """A folder cifar-10-batches-py like the official one, with 40 images in each file.
 
-    Every class has its own brightness under the noise, so that a network can learn it.
+    Every class has its own brightness under the noise, so that a network can learn the classes.
     """
     folder = tmp_path_factory.mktemp("tiny") / cifar10.FOLDER
     folder.mkdir()
@@ -34,5 +34,5 @@ def tiny_cifar(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def forks():
-    """A process that has imported TensorFlow, and becomes a script quickly."""
+    """A `ForkServer`: a process that has imported TensorFlow and runs scripts in forks."""
     return ForkServer()

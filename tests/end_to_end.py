@@ -1,7 +1,7 @@
-"""The slow checks, which .ci/run calls after `make test`: the project as a new user has it.
+"""The slow checks of the whole project, which .ci/run calls after `make test`.
 
-CIFAR-10 is taken from CIFAR10_DIR if that is set. Else the built-in shapes stand in, with their own
-accuracy to reach.
+The environment variable CIFAR10_DIR names the folder of CIFAR-10. If it is not set, the checks use
+the built-in shapes and the accuracy expected on them.
 """
 
 import os
@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 def run(*command, cwd=ROOT, **environment):
-    """The output of a command that must end well."""
+    """The output of a command, which must exit with status 0."""
     result = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True,
                             check=False, env={**os.environ, **environment})
     assert result.returncode == 0, result.stdout + result.stderr
@@ -24,7 +24,7 @@ def run(*command, cwd=ROOT, **environment):
 
 @pytest.fixture
 def data():
-    """(arguments that name the data set, test accuracy that ten epochs must reach)."""
+    """(arguments that name the data set, lowest test accuracy after ten epochs)."""
     if os.environ.get("CIFAR10_DIR"):
         return ("--dataset", "cifar10"), 0.68  # also on pixels softened by JPEG
     return ("--dataset", "shapes"), 0.90
@@ -45,7 +45,7 @@ def test_ten_epochs_reach_what_the_documents_claim(data, tmp_path):
 
 
 def test_make_train_on_a_machine_without_data_and_network(tmp_path):
-    """`make train` in a fresh clone; only the packages come over the network."""
+    """`make train` in a fresh clone. Only the packages are downloaded."""
     clone = tmp_path / "clone"
     run("git", "clone", "--quiet", ROOT, clone)
     printed = run("make", "train", cwd=clone, XDG_CACHE_HOME=str(tmp_path / "cache"),

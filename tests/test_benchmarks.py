@@ -1,4 +1,4 @@
-"""Every benchmark runs, on small data and for a moment; figures are not looked at."""
+"""Every benchmark, run for a moment on small data. The measured figures are not checked."""
 
 import importlib.util
 import json
@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 @pytest.fixture
 def benchmark(forks, tmp_path, tiny_cifar):
-    """Runs a benchmark; its output."""
+    """Function (name, *arguments) that runs a benchmark and returns its output."""
     def run(name, *arguments):
         result = forks.run(f"benchmarks/{name}.py", arguments, tmp_path, {
             "PATH": os.environ["PATH"], "HOME": str(tmp_path),
@@ -39,7 +39,7 @@ def test_read_data(benchmark, tiny_cifar):
 
 
 def test_reproduce_and_trace(benchmark, forks, tiny_cifar, tmp_path):
-    """`reproduce` starts cnn_train.py as a process; it is run once before, and found finished."""
+    """`reproduce` would start cnn_train.py as a process, so the run is trained before."""
     for name, options in (("hinge", []), ("two_layer_fc", ["--profile", "--steps-per-run", "1"])):
         result = forks.run(
             "cnn_train.py", ["--recipe", name, "--data-dir", tiny_cifar, "--run-dir",
@@ -55,7 +55,7 @@ def test_reproduce_and_trace(benchmark, forks, tiny_cifar, tmp_path):
 
 @pytest.fixture(scope="module")
 def throughput():
-    """The module, whose own folder holds `rivals`."""
+    """The module `throughput`, imported with its folder on the path for `rivals`."""
     path = ROOT / "benchmarks/throughput.py"
     spec = importlib.util.spec_from_file_location("throughput", path)
     module = importlib.util.module_from_spec(spec)
@@ -67,7 +67,7 @@ def throughput():
 
 @pytest.mark.parametrize("rival", ["ours float32", "tutorial", "keras float32"])
 def test_throughput_serves_a_rival(rival, benchmark):
-    """It prints the number of parameters when it is ready, and ends with its input."""
+    """The process prints the number of parameters, and ends at the end of its input."""
     assert benchmark("throughput", "--serve",
                      json.dumps([rival, "softmax", None, 0.01])) == "30730\n"
 
@@ -82,7 +82,7 @@ def test_throughput_table_has_ratios_within_rounds(throughput):
 
 @pytest.mark.parametrize("network", ["lrn_cnn", "linear", "batchnorm_cnn"])
 def test_rivals_count_a_networks_parameters(network, throughput):
-    """By hand: 105.8 million operations for an image of `lrn_cnn`, 4 bytes a number aside."""
+    """The expected numbers are computed by hand: 105.8 million operations for `lrn_cnn`."""
     numbers, operations = throughput.rivals.count(
         network, {"lrn_cnn": (24, 24, 1), "linear": (32, 32, 3), "batchnorm_cnn": (28, 28, 1)}[
             network])

@@ -28,7 +28,7 @@ def chapter9(data):
 
 
 def assert_chapter9(cleaned, data):
-    """Check that `cleaned` is chapter 9's result but for the rounding of float32."""
+    """Check that `cleaned` is chapter 9's result within the rounding of float32."""
     assert cleaned.dtype == np.float32 and cleaned.shape == (len(data), 576)
     np.testing.assert_allclose(cleaned, chapter9(data), rtol=1e-6, atol=1e-6)
 
@@ -37,7 +37,7 @@ EXTREMES = np.repeat(np.uint8([0, 1, 127, 128, 254, 255]), 3072).reshape(6, 3072
 BY_ONE = EXTREMES.copy()
 BY_ONE[:, 1024 + 10 * 32 + 10] ^= 1  # one colour of one pixel: the deviation is below 1/24
 ONE_WHITE = EXTREMES.copy()
-ONE_WHITE[:, 10 * 32 + 10::1024] ^= 255  # one pixel far from all others: the largest results
+ONE_WHITE[:, 10 * 32 + 10::1024] ^= 255  # one pixel far from the others: the largest results
 
 
 @pytest.mark.parametrize("data", [

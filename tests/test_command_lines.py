@@ -1,4 +1,4 @@
-"""The scripts as a person runs them: each in a process of its own."""
+"""The scripts, run as processes like those that a user starts."""
 
 import importlib
 import json
@@ -25,7 +25,7 @@ SCRIPTS = ("cnn_train.py", "restore_model.py", "conv_visuals.py")
 
 
 def environment_of(folder, **changes):
-    """No data set, no cache and no network in reach, and none of the tester's own settings."""
+    """An environment without data set, cache, network and the developer's own variables."""
     return {"PATH": os.environ["PATH"], "HOME": str(folder), "COLUMNS": "80",
             "XDG_CACHE_HOME": str(folder / "cache"),
             "CIFAR10_URL": "http://127.0.0.1:9/cifar-10-python.tar.gz",
@@ -34,14 +34,14 @@ def environment_of(folder, **changes):
 
 @pytest.fixture
 def script(forks, tmp_path):
-    """Runs a script in an empty folder."""
+    """Function (name, *arguments, **environment) that runs a script in an empty folder."""
     def run(name, *arguments, **environment):
         return forks.run(name, arguments, tmp_path, environment_of(tmp_path, **environment))
     return run
 
 
 def failed(result, status, *words):
-    """Check the one line of an error that a person is shown."""
+    """Check that a script printed one line of error with `words`, and its exit status."""
     assert result.returncode == status, result.stderr
     lines = result.stderr.splitlines()
     assert len(lines) == 1, result.stderr
@@ -51,7 +51,7 @@ def failed(result, status, *words):
 
 @pytest.fixture(scope="module")
 def run_dir(forks, tiny_cifar, tmp_path_factory):
-    """A finished run, and what training it printed."""
+    """(path of a finished run, output of its training)."""
     path = tmp_path_factory.mktemp("runs") / "run"
     result = forks.run("cnn_train.py", ["--data-dir", tiny_cifar, "--run-dir", path, "--epochs", 2,
                                         "--batch-size", 30], path.parent,
@@ -153,8 +153,8 @@ def test_conv_visuals_draws_a_run(run_dir, tiny_cifar, script, tmp_path):
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_help_imports_nothing_slow(name, tmp_path):
-    """So it answers in a blink: TensorFlow alone takes seconds."""
+def test_scripts_answer_help_without_slow_imports(name, tmp_path):
+    """TensorFlow alone takes seconds to import, so --help would be slow."""
     code = ("import runpy, sys\ntry: runpy.run_path(sys.argv[0], run_name='__main__')\n"
             "finally: print({'numpy', 'tensorflow', 'matplotlib'} & set(sys.modules))")
     result = subprocess.run(
@@ -169,7 +169,7 @@ def test_help_imports_nothing_slow(name, tmp_path):
 @pytest.mark.parametrize("line, word", [
     ("cnn_train.py --epochs 0", "--epochs is 0"), ("restore_model.py nowhere", "nowhere"),
     ("conv_visuals.py --filters 0", "--filters")])
-def test_a_mistake_is_one_line_of_a_real_process(line, word, tmp_path):
+def test_scripts_report_a_mistake_as_real_processes(line, word, tmp_path):
     name, *arguments = line.split()
     result = subprocess.run([sys.executable, str(ROOT / name), *arguments], cwd=tmp_path,
                             text=True, capture_output=True, check=False,
@@ -180,13 +180,13 @@ def test_a_mistake_is_one_line_of_a_real_process(line, word, tmp_path):
 
 @pytest.fixture(scope="module")
 def place(run_dir, tiny_cifar, tmp_path_factory):
-    """A folder with all that a person may name by mistake, and some that is right."""
+    """A folder with files of every kind that a user may name by mistake, and intact ones."""
     place = tmp_path_factory.mktemp("mistakes") / "place"
     shutil.copytree(tiny_cifar, place / "data")
     shutil.copytree(run_dir[0], place / "run")
 
     def run_like(name, without=None, **changes):
-        """A run with another recipe.json, and without one of its files."""
+        """Write a run with a changed recipe.json and without one of its files."""
         shutil.copytree(place / "run", place / name)
         content = json.loads((place / name / "recipe.json").read_text())
         content["recipe"].update(changes.pop("recipe", {}))
@@ -238,13 +238,13 @@ def place(run_dir, tiny_cifar, tmp_path_factory):
 
 
 def files_of(place):
-    """Every path with its size and, unless it is a folder, the time of its last change."""
+    """A dictionary from each path to its size and, for a file, the time of its last change."""
     return {item: (item.is_dir() or item.lstat().st_mtime_ns, item.lstat().st_size)
             for item in place.rglob("*")}
 
 
-# What is typed, with NAME=VALUE for the environment; what the one line has to say: the thing, the
-# value, the remedy. \n is a line's end in a name.
+# (command line, *words of its error message). A command line may begin with NAME=VALUE for the
+# environment. The words are the thing, the value and the remedy. \n in a name is a line break.
 MISTAKES = [
     # numbers
     ("cnn_train.py --epochs 0", "--epochs is 0, expected at least 1"),
@@ -318,7 +318,7 @@ MISTAKES = [
     ("restore_model.py", "RUN", "--help"),
     ("conv_visuals.py runs/lrn_cnn", "runs/lrn_cnn", "--help"),
 
-    # what contradicts
+    # contradictions
     ("cnn_train.py --augment none flip", "--augment none stands alone"),
     ("cnn_train.py --early-stopping 3 --held-out 0", "--early-stopping is 3", "--held-out 0.1"),
     ("cnn_train.py --recipe softmax --conv-layers 3", "--conv-layers is 3", "no such option"),
@@ -422,7 +422,7 @@ MISTAKES = [
     ("conv_visuals.py --image bomb.png --data-dir data", "bomb.png", "too many pixels"),
     ("conv_visuals.py --image empty --data-dir data", "empty", "is a folder"),
 
-    # nothing at all, as an unset variable of the shell gives
+    # empty values, as from an unset variable of the shell
     ("cnn_train.py --data-dir ''", "--data-dir", "''"),
     ("cnn_train.py --data-dir=", "--data-dir", "''"),
     ("cnn_train.py --data-dir data --run-dir ''", "--run-dir", "''"),
@@ -436,7 +436,7 @@ MISTAKES = [
     ("conv_visuals.py --out '' --data-dir data", "--out", "''"),
 ]
 
-# Not a mistake in what was asked for: status 1.
+# Failures of valid command lines, which exit with status 1.
 FAILURES = [
     ("cnn_train.py --data-dir data --run-dir /proc/x", "/proc/x", "No such file or directory"),
     ("restore_model.py deeper", "deeper/checkpoints/", "cannot be restored", "conv3"),
@@ -446,8 +446,8 @@ FAILURES = [
 @pytest.mark.parametrize("status, line, words", [
     *((2, line, words) for line, *words in MISTAKES),
     *((1, line, words) for line, *words in FAILURES)])
-def test_mistakes_are_one_line(status, line, words, place, monkeypatch, capsys):
-    """In this process: starting a Python for each would take minutes."""
+def test_scripts_report_a_mistake_in_one_line(status, line, words, place, monkeypatch, capsys):
+    """The scripts run in this process, because as many processes would take minutes."""
     monkeypatch.chdir(place)
     for name, value in {"XDG_CACHE_HOME": place.parent / "cache", "TF_CPP_MIN_LOG_LEVEL": "3",
                         "CIFAR10_URL": "http://127.0.0.1:9/x", "MNIST_URL": "http://127.0.0.1:9",
@@ -488,7 +488,7 @@ def start_training(tiny_cifar, path, *arguments):
 
 @pytest.mark.slow
 def test_cnn_train_stops_at_a_signal_and_resumes(tiny_cifar, script, tmp_path):
-    """Ctrl-C; SIGTERM and kills are in test_campaign.py."""
+    """Send Ctrl-C. tests/stress/campaign.py has SIGTERM and kills."""
     path = tmp_path / "run"
     process = start_training(tiny_cifar, path, "--epochs", "2000")
     process.send_signal(signal.SIGINT)
@@ -521,7 +521,7 @@ def test_cnn_train_deletes_nothing_by_mistake(run_dir, tiny_cifar, script, tmp_p
          "is not a folder")
 
 
-def test_other_images_do_not_resume(run_dir, tiny_cifar, script, tmp_path):
+def test_cnn_train_resumes_on_the_same_images_only(run_dir, tiny_cifar, script, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(tiny_cifar, other)
     shutil.copy(other / "data_batch_1", other / "data_batch_2")
@@ -532,7 +532,7 @@ def test_other_images_do_not_resume(run_dir, tiny_cifar, script, tmp_path):
 
 
 def test_parse_arguments_imports_nothing_slow():
-    """So that mistakes and --help answer at once."""
+    """Slow imports would delay error messages and --help."""
     code = ("import sys, cnn_train, restore_model, conv_visuals\n"
             "from tf1cifar.errors import UserError\n"
             "for script, line in ((cnn_train, '--epochs 0'), (restore_model, '--via x'), "

@@ -1,4 +1,4 @@
-"""The scripts' way of speaking, in a process of its own where that matters."""
+"""console.py: errors, arguments, signals and the progress bar, some in a process of their own."""
 
 import fcntl
 import io
@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def script(code, **options):
-    """Run `code` in a Python of its own that can import us."""
+    """Run `code` in a Python process that can import this project."""
     environment = {name: value for name, value in os.environ.items()
                    if name not in ("TF_CPP_MIN_LOG_LEVEL", "PYTHONUNBUFFERED")}
     environment.update(PYTHONPATH=str(ROOT), **options.pop("env", {}))
@@ -72,7 +72,7 @@ def test_run_leaves_other_exceptions_and_exits_alone(capsys):
 
 @pytest.mark.parametrize("lines", [1, 100_000])
 def test_run_is_quiet_when_the_reader_goes_away(lines):
-    """What fits Python's buffer fails only when that is flushed, which must not be too late."""
+    """Short output stays in Python's buffer and fails only at the flush, which must be in time."""
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "wb") as output:
@@ -128,7 +128,7 @@ def test_caught_signals_collects_and_puts_back():
         assert signals == []
         signal.raise_signal(signal.SIGTERM)
         assert signals == [signal.SIGTERM]
-        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL  # the next one ends the process
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL  # the next Ctrl-C ends the process
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
@@ -144,7 +144,7 @@ def test_progress_is_silent_where_no_terminal_is(capsys):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    """terminal(columns) makes standard error a terminal; the function it returns reads it."""
+    """Function (columns) that makes standard error a terminal; it returns a function to read it."""
     opened = []
 
     def make(columns):
@@ -155,7 +155,7 @@ def terminal(monkeypatch):
         opened.extend([stderr, open(controller, "rb", buffering=0)])
 
         def read():
-            stderr.write("\0")  # marks the end of what has been drawn
+            stderr.write("\0")  # marks the end of the drawn text
             stderr.flush()
             drawn = b""
             while not drawn.endswith(b"\0"):
@@ -206,7 +206,7 @@ def test_progress_of_odd_amounts(terminal, total, done, shown):
 
 
 def test_progress_shows_the_time_left_of_all_the_work(terminal, monkeypatch):
-    """An epoch's bar fills within the epoch; the time is that of the whole run."""
+    """The bar shows the progress of an epoch, and the time left is that of the whole run."""
     read, seconds = terminal(100), 0.0
     monkeypatch.setattr(console.time, "monotonic", lambda: seconds)
     with console.progress(10, "epoch 1", delay=0) as bar:
@@ -229,7 +229,7 @@ def test_progress_without_a_standard_error(monkeypatch):
 
 @pytest.mark.parametrize("columns, longest", [(0, 79), (1, 0), (20, 19)])
 def test_progress_never_wraps(terminal, columns, longest):
-    """A terminal may say that it is 0 columns wide, as one in a container does."""
+    """A terminal may report a width of 0 columns, for example in a container."""
     read = terminal(columns)
     with console.progress(10, "t" * 200, delay=0) as bar:
         bar.update(5)

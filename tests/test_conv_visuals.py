@@ -1,4 +1,4 @@
-"""The book's functions and the script that draws: their files, and the arrays in them."""
+"""conv_visuals.py: the book's functions and the script, their files, and the drawn arrays."""
 
 import dataclasses
 import sys
@@ -18,7 +18,7 @@ from tf1cifar.training.run_folder import RunFolder
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch):
-    """Keep the variable that `console.quiet_tensorflow` sets from other tests."""
+    """Set TF_CPP_MIN_LOG_LEVEL for one test only; `console.quiet_tensorflow` would set it too."""
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
@@ -29,7 +29,7 @@ def run(monkeypatch, *arguments):
 
 
 def max_pool(x):
-    """The maximum of every 2x2 window."""
+    """The maximum of every 2x2 window, computed by NumPy."""
     _, height, width, channels = x.shape
     return x.reshape(1, height // 2, 2, width // 2, 2, channels).max((2, 4))
 
@@ -149,7 +149,7 @@ def test_load_data_uses_shapes_if_cifar10_cannot_be_downloaded(monkeypatch, caps
 
 @pytest.fixture
 def new_run(tiny_cifar, tmp_path):
-    """A run of lrn_cnn that was saved before its first step, and its data set."""
+    """(run of lrn_cnn that was saved before its first step, its data set)."""
     folder, dataset = RunFolder(tmp_path / "run"), cifar10.load(tiny_cifar)
     recipe = dataclasses.replace(recipes.RECIPES["lrn_cnn"], epochs=1)
     folder.checkpoints.mkdir(parents=True)

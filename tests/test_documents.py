@@ -1,4 +1,4 @@
-"""README.md, CONTRIBUTING.md and docs/: commands are accepted, links and paths lead somewhere.
+"""README.md, CONTRIBUTING.md and docs/: commands are accepted, and links and paths exist.
 
 Every command is parsed by the `parse_arguments` of its own script. Nothing is trained.
 """
@@ -27,14 +27,14 @@ DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for p
     *sorted((ROOT / "docs").glob("*.md")))}
 SCRIPT = r"(?:cnn_train|restore_model|conv_visuals|(?:benchmarks|tests/stress)/\w+)\.py"
 FENCED = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-# The example of a network of one's own: two entries of tables in recipes.py.
+# The two entries in tables of recipes.py that belong to README's example of a network.
 ENTRIES = re.findall(r'`("my_cnn": .+?)`', README)
 
 
 def commands(text):
     """The command lines of this project's scripts in a document, as lists of words.
 
-    They stand at the beginning of a line, perhaps after '$ ', or in `code` within a sentence. A
+    A command is at the beginning of a line, perhaps after '$ ', or in `code` within a sentence. A
     backslash continues a line.
     """
     text = text.replace("\\\n", " ")
@@ -48,7 +48,7 @@ COMMANDS = sorted({tuple(words) for text in DOCUMENTS.values() for words in comm
 
 @pytest.fixture
 def my_cnn(monkeypatch):
-    """The README's example of a network, added to the tables as the README says."""
+    """Add the README's example of a network to the tables in recipes.py."""
     for table, entry in zip((recipes.NETWORKS, recipes.RECIPES), ENTRIES, strict=True):
         (item,) = eval("{" + entry + "}", {"Recipe": recipes.Recipe}).items()
         monkeypatch.setitem(table, *item)
@@ -56,7 +56,7 @@ def my_cnn(monkeypatch):
 
 @pytest.fixture(scope="module")
 def parser():
-    """Function: path of a script -> its `parse_arguments`. Importing scripts leaves no trace."""
+    """Function: path of a script -> its `parse_arguments`. Effects of the imports are undone."""
     environment, path, parsers = dict(os.environ), list(sys.path), {}
 
     def find(script):
@@ -87,7 +87,7 @@ def test_documents_have_commands_of_every_script():
     expected = {"cnn_train.py", "restore_model.py", "conv_visuals.py"}
     expected |= {f"tests/stress/{name}.py" for name in ("campaign", "fuzz")}
     expected |= {f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.py")
-                 if path.name != "rivals.py"}  # a module of the others
+                 if path.name != "rivals.py"}  # a module without a command line
     assert scripts == expected
 
 
@@ -164,7 +164,7 @@ def test_readme_tree_names_every_module():
 
 def test_readme_network_is_a_network(my_cnn, monkeypatch):
     (source,) = [block for block in FENCED.findall(README) if "def inference" in block]
-    assert len(source.splitlines()) <= 12
+    assert len(source.splitlines()) <= 13
     module = types.ModuleType("tf1cifar.networks.my_cnn")
     exec(source, module.__dict__)
     monkeypatch.setitem(sys.modules, module.__name__, module)

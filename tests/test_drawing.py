@@ -1,4 +1,4 @@
-"""The figures: their contents, pixel by pixel, line by line."""
+"""drawing.py: the pixels, lines and texts of the figures."""
 
 import matplotlib
 import numpy as np
@@ -10,13 +10,13 @@ from tf1cifar import drawing, files
 
 
 def shown(figure):
-    """The one image on a figure's first axes, as `imshow` holds it."""
+    """The image on a figure's first axes, as the array of `imshow`."""
     (image,) = figure.axes[0].get_images()
     return image
 
 
 def drawn_text(figure, position):
-    """The text that is drawn at a position of a figure's first axes."""
+    """The text at a position of a figure's first axes."""
     (text,) = [text.get_text() for text in figure.axes[0].texts if text.get_position() == position]
     return text
 
@@ -134,7 +134,7 @@ def test_filters_have_a_title_with_their_sizes(shape, words):
     figure = drawing.filters(np.random.default_rng(3).normal(size=shape), "conv: weights\nset")
     heading, notes = (text.get_text() for text in figure.texts)
     assert heading == "conv: weights" and notes.startswith("set\n")
-    assert words in notes.replace("\n", " ")  # whatever the width they are wrapped to
+    assert words in notes.replace("\n", " ")  # for every width of the lines
     pixels = np.isfinite(shown(figure).get_array().filled(np.nan)).sum()
     squares = shape[0] * shape[1] * min(shape[2], 8) * shape[3]
     scale = round((pixels / squares) ** 0.5)
@@ -162,7 +162,7 @@ def test_filters_and_channels_refuse_arrays_of_other_shapes(draw, shape):
 
 
 def test_examples_have_a_row_for_every_class():
-    names = ["one", "$two^", "three"]  # a dollar sign is no formula
+    names = ["one", "$two^", "three"]  # a dollar sign does not begin a formula
     images = np.random.default_rng(4).normal(size=(40, 24, 24, 1)).astype(np.float32)
     labels = np.array([0] * 25 + [2] * 15)
     figure = drawing.examples(names, images, labels, "any", per_class=3)
@@ -173,7 +173,7 @@ def test_examples_have_a_row_for_every_class():
     assert image.shape == (2 * step + 24 * scale,) * 2
     np.testing.assert_array_equal(image[2 * step::scale, step:][:24, :24 * scale:scale],
                                   drawing.visible(images[26:27])[0])
-    assert (image[step:2 * step] == 1).all()  # nothing of the second class
+    assert (image[step:2 * step] == 1).all()  # no image of the second class
 
 
 def test_visible_images_have_their_own_colours():
@@ -193,8 +193,8 @@ def test_network_input_frames_the_central_part_of_the_image():
                                   drawing.visible(prepared[None])[0])
     (frame,) = left.patches
     assert frame.get_bbox().bounds == (3.5, 3.5, 24, 24)
-    assert left.get_title() == "as it is, 32x32, colour"
-    assert right.get_title() == "as the network gets it, 24x24, gray"
+    assert left.get_title() == "original, 32x32, colour"
+    assert right.get_title() == "input of the network, 24x24, gray"
     assert right.get_xlabel() == "pixels from -1.00 to 3.00, mean 1.00, deviation 1.16"
 
 
@@ -229,7 +229,7 @@ def test_predictions_show_every_picture_with_its_name_and_classes():
         np.testing.assert_array_equal(axes.get_images()[0].get_array(), image)
         assert axes.get_xlabel() == f"first {number}\nsecond {number}"
         assert axes.get_subplotspec().get_geometry() == (2, 5, number, number)
-    figure.canvas.draw()  # no name is taken for a formula
+    figure.canvas.draw()  # raises if a name is parsed as a formula
 
 
 # ---------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ def test_predictions_show_every_picture_with_its_name_and_classes():
 
 def test_confusion_matrix_has_labels_as_rows_and_predictions_as_columns():
     names = ["ant", "bee", "$cat$"]
-    counts = np.array([[6, 2, 0], [0, 5, 5], [1, 0, 3]])  # six ants are right, two taken for bees
+    counts = np.array([[6, 2, 0], [0, 5, 5], [1, 0, 3]])  # two of eight ants are predicted as bees
     figure = drawing.confusion_matrix(counts, names, "test accuracy 0.6364")
     axes = figure.axes[0]
     assert axes.get_title() == "test accuracy 0.6364"

@@ -68,3 +68,22 @@ def test_modules_load_nothing_slow(modules, absent):
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True,
                             capture_output=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_imports_have_no_circles():
+    """Imports at the top of modules; those inside functions come later."""
+    names = {".".join(path.relative_to(ROOT / "tf1cifar").with_suffix("").parts).removesuffix(
+        ".__init__"): path for path in PACKAGE}
+    graph = {}
+    for name, path in names.items():
+        top = [node for node in ast.parse(path.read_text(encoding="utf-8")).body
+               if isinstance(node, ast.ImportFrom) and node.module.startswith("tf1cifar")]
+        targets = {f"{node.module}.{alias.name}".removeprefix("tf1cifar.")
+                   for node in top for alias in node.names}
+        graph[name] = {target if target in names else target.rpartition(".")[0]
+                       for target in targets} - {name}
+    assert "data.base" in graph["data.cifar10"] and len(graph) > 30
+    while leaves := [name for name, targets in graph.items() if not targets & graph.keys()]:
+        for name in leaves:
+            del graph[name]
+    assert graph == {}

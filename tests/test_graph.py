@@ -189,7 +189,7 @@ def test_loss_contains_l2_of_the_weights():
 
 def test_epoch_loss_and_accuracy_are_means_over_images():
     with tf.Graph().as_default(), tf.Session() as session:
-        model = build(learning_rate=1e-9)  # the weights stay what they are
+        model = build(learning_rate=1e-9)  # a step hardly changes the weights
         session.run(tf.global_variables_initializer())
         whole = batch(12)
         session.run(model.start_epoch)
@@ -205,7 +205,7 @@ def test_epoch_loss_and_accuracy_are_means_over_images():
 
 
 def output_biases():
-    """The variable of the default graph that the tests of optimizers look at."""
+    """The variable of the default graph that the tests of optimizers compare."""
     return next(v for v in tf.trainable_variables() if v.op.name == "output/biases")
 
 
@@ -290,7 +290,7 @@ def test_learning_rate_follows_the_schedule(schedule, factor):
         model = build(network="linear", schedule=schedule, learning_rate=0.2, decay_rate=0.5,
                       decay_epochs=3, epochs=10)
         session.run(tf.global_variables_initializer())
-        for step in (0, 5, 29, 30, 31, 95, 100):  # ten steps are an epoch
+        for step in (0, 5, 29, 30, 31, 95, 100):  # an epoch has ten steps
             session.run(model.global_step.assign(step))
             assert session.run(model.learning_rate) == pytest.approx(0.2 * factor(step / 10),
                                                                      abs=1e-7)
@@ -333,7 +333,7 @@ def test_step_inputs_and_fetches_train_on_resident_images(name, precision, toler
                     for chosen in indices]
                 losses[steps], accuracies[steps] = np.mean(results, axis=0)
             else:
-                for start in (0, 15):  # in two parts, of which the second is smaller
+                for start in (0, 15):  # two parts of different size
                     part = slice(start, start + 15)
                     session.run(model.resident.load_images, {
                         model.resident.offset: start, model.images: images[part],

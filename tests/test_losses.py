@@ -1,4 +1,4 @@
-"""The losses against NumPy code that shares nothing with them."""
+"""The losses, compared with independent NumPy code."""
 
 import numpy as np
 import pytest

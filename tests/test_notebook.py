@@ -1,4 +1,4 @@
-"""docs/chapter9.ipynb runs in a real kernel."""
+"""docs/chapter9.ipynb, run in a real kernel."""
 
 import pathlib
 import re
@@ -13,7 +13,7 @@ DOCS = pathlib.Path(__file__).resolve().parents[1] / "docs"
 
 @pytest.mark.slow
 def test_notebook_runs(tmp_path, monkeypatch):
-    # matplotlib takes seconds to build its cache of fonts anew.
+    # Without its cache of fonts, matplotlib takes seconds to build a new one.
     monkeypatch.setenv("MPLCONFIGDIR", matplotlib.get_cachedir())
     for variable in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "IPYTHONDIR", "TMPDIR",
                      "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):

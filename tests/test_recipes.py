@@ -137,14 +137,23 @@ def test_upgrade_keeps_the_settings_that_format_1_has(name):
     assert recipes.from_dict(settings, format=1) == recipes.RECIPES[name]
 
 
-def test_upgrade_gives_other_missing_fields_their_defaults():
+def test_upgrade_does_not_depend_on_todays_defaults():
+    """Another default of a field must not change the settings of an older run."""
+    settings = recipes.to_dict(dataclasses.replace(RECIPE, precision="float32", lrn="product"))
+    for name in ("checkpoint_every", "steps_per_run", "precision", "lrn"):
+        del settings[name]
+    before = dict(settings)
+    recipe = recipes.from_dict(settings, format=1)
+    assert (recipe.checkpoint_every, recipe.steps_per_run, recipe.precision, recipe.lrn) == (
+        0, 1, "float32", "product")
+    assert settings == before, "the caller's dictionary is changed"
+
+
+def test_upgrade_invents_no_other_field():
     settings = recipes.to_dict(RECIPE)
     del settings["seed"], settings["summary_every"]
-    before = dict(settings)
-    assert recipes.from_dict(settings, format=1) == RECIPE
-    assert settings == before, "the caller's dictionary is changed"
-    oldest = recipes.from_dict({}, format=1)
-    assert oldest == dataclasses.replace(recipes.Recipe(), precision="float32", lrn="product")
+    with pytest.raises(ValueError, match="missing setting seed, summary_every|summary_every, seed"):
+        recipes.from_dict(settings, format=1)
 
 
 def test_upgrade_leaves_the_current_format_alone():

@@ -1,4 +1,4 @@
-"""The script's figures, from given predictions."""
+"""restore_model.py: printed and drawn results of given predictions."""
 
 import numpy as np
 import pytest

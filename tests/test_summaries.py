@@ -1,4 +1,4 @@
-"""The summaries for TensorBoard."""
+"""summaries.py: the summaries for TensorBoard."""
 
 import numpy as np
 import pytest

@@ -38,11 +38,11 @@ def run(main, name):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
     try:
         status = main()
-        print(end="", flush=True)  # a broken pipe or a full disk must show before we exit
+        print(end="", flush=True)  # a broken pipe or a full disk must show before the exit
         sys.exit(status)
     except UserError as error:
         message, status = error, 2
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+    except BrokenPipeError:  # the reader of the output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (Failure, OSError) as error:

@@ -3,7 +3,7 @@
     filters              the filters of a convolution
     channels             the channels of one image's activations
     examples             images of every class
-    network_input        one image, and the pixels that a network gets of it
+    network_input        one image, and the pixels that the network takes
     class_probabilities  one image, and the probability of each class
     predictions          several images, and the most probable classes of each
     confusion_matrix     how often images of each class are predicted to be of each class
@@ -30,9 +30,9 @@ from tf1cifar import console
 
 DPI = 120
 SIDE = 960  # largest size of a mosaic's longer side, in pixels, unless its tiles need more
-STRONGEST = 8  # largest number of inputs that are drawn of a filter
+STRONGEST = 8  # largest number of inputs that are drawn for a filter
 INNER_GAP = 1  # pixels between the inputs of one filter
-FILE_NAME_LENGTH = 24  # characters of a file name over a picture
+FILE_NAME_LENGTH = 24  # largest number of characters of a file name over a picture
 
 
 # ---------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ def colour_scale(values):
 
     With negative values, the scale extends equally far on both sides of zero; otherwise it starts
     at zero. Outliers, the largest half percent of the values that are not zero, are ignored, since
-    they would leave all other values the same colour. If there are any, that end of the scale is
+    they would leave all other values the same colour. An end of the scale that ignores outliers is
     drawn as an arrow.
 
     Args:
@@ -323,7 +323,7 @@ def visible(images):
 
 
 def network_input(image, prepared, title, figure=None):
-    """Draw an image beside the pixels that a network gets of it.
+    """Draw an image beside its prepared pixels, the input of a network.
 
     Args:
       image: uint8 [height, width, 1 or 3].
@@ -342,8 +342,8 @@ def network_input(image, prepared, title, figure=None):
     if (rows, columns) != (height, width):
         left.add_patch(Rectangle(((columns - width) // 2 - 0.5, (rows - height) // 2 - 0.5),
                                  width, height, fill=False, edgecolor="white", linewidth=1.5))
-    left.set_title(f"as it is, {_size(image)}", fontsize=9)
-    right.set_title(f"as the network gets it, {_size(prepared)}", fontsize=9)
+    left.set_title(f"original, {_size(image)}", fontsize=9)
+    right.set_title(f"input of the network, {_size(prepared)}", fontsize=9)
     mean = round(float(prepared.mean()), 2) + 0.0  # not -0.0
     right.set_xlabel(f"pixels from {prepared.min():.2f} to {prepared.max():.2f}, "
                      f"mean {mean:.2f}, deviation {prepared.std():.2f}", fontsize=8)

@@ -1,16 +1,18 @@
 """Every file that this project writes is opened here: whole, or not at all.
 
     replacing         write a file that takes another's place when it is complete
+    replacing_path    the same for a writer that opens its file by name
     open_new          write a file inside a folder that is not in its place yet
     new_folder        fill a folder that appears under its name when it is complete
     replacing_folder  the same for a folder that may replace an older one
     link_or_copy      give a file a second name
     lock              keep other processes out
+    require_folder    refuse a path that a folder cannot be made at
     write_json, read_json, save_figure, remove
 
 Content is written under a temporary name beside its target, forced to the disk, and renamed. A
-kill at any moment leaves the old version or the new one. TensorFlow itself writes checkpoints,
-SavedModels and event files; nothing else does.
+kill at any moment leaves the old version or the new one. Checkpoints, SavedModels and event files
+are written by TensorFlow, which does not force them to the disk.
 """
 
 import contextlib
@@ -43,26 +45,18 @@ def replacing(path, mode="w", **options):
     """Open a file for writing that takes the place of `path` when the block ends well.
 
     Args:
-      path: where the file appears.
+      path: path of the file.
       mode: 'w' for text in UTF-8, 'wb' for bytes.
       options: further arguments of `open`.
 
     Raises:
       OSError: the file cannot be written; the error names `path`.
     """
-    path = pathlib.Path(path)
-    partial = partial_path(path)
     if "b" not in mode:
         options.setdefault("encoding", "utf-8")
     try:
-        try:
-            with open(partial, mode, **options) as out:
-                yield out
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing_path(path) as partial, _synced(open(partial, mode, **options)) as out:
+            yield out
     except OSError as error:
         if not error.errno:
             raise
@@ -70,9 +64,33 @@ def replacing(path, mode="w", **options):
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+@contextlib.contextmanager
+def replacing_path(path):
+    """The temporary path for a writer that opens its file by name, such as TensorFlow's.
+
+    The file takes the place of `path` when the block ends well, and is removed otherwise.
+    """
+    path = pathlib.Path(path)
+    partial = partial_path(path)
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def open_new(path):
-    """Open a file for writing bytes, inside a folder of `new_folder`."""
-    return open(path, "wb")
+    """Open a file for writing bytes, inside a folder of `new_folder`; use it in a `with`."""
+    return _synced(open(path, "wb"))
+
+
+@contextlib.contextmanager
+def _synced(file):
+    """Close `file` after the block, its content forced to the disk."""
+    with file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
@@ -88,7 +106,7 @@ def new_folder(target, existing):
       The `pathlib.Path` of the folder to fill. It is removed if the block raises.
 
     Raises:
-      OSError: the folder cannot be written, or is there and not empty.
+      OSError: the folder cannot be written, or, with 'refuse', is there and not empty.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
@@ -136,7 +154,8 @@ def link_or_copy(source, target):
     try:
         os.link(source, partial)
     except OSError:
-        shutil.copyfile(source, partial)
+        with open(source, "rb") as content, open_new(partial) as out:
+            shutil.copyfileobj(content, out, 1 << 20)
     os.replace(partial, target)
 
 
@@ -158,11 +177,23 @@ def lock(path):
         with open(path, "a") as file:
             if fcntl:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # The last holder may have removed the file between our opening and locking it.
+                # The last holder may have removed the file between opening and locking it.
                 if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
                     continue
             yield new
             return
+
+
+def require_folder(path, flag):
+    """Raise an `errors.UserError` if `path` is no folder and none can be made there.
+
+    Args:
+      path: a `pathlib.Path`.
+      flag: the option that named the path, for the message.
+    """
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if not there.is_dir():
+        raise errors.UserError(f"{flag} {path}: {there} is not a folder")
 
 
 def remove(path):

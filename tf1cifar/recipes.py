@@ -152,6 +152,10 @@ class Recipe:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
+        if unknown := set(NETWORKS[self.network]) - {field.name for field in
+                                                     dataclasses.fields(self)}:
+            raise ValueError(f"NETWORKS[{self.network!r}] names {', '.join(sorted(unknown))}, "
+                             "expected fields of Recipe")
         others = {name for names in NETWORKS.values() for name in names}
         others -= set(NETWORKS[self.network])
         for field in dataclasses.fields(self):
@@ -236,22 +240,20 @@ def from_dict(settings, format=FORMAT):
 def upgrade(settings, format):
     """The settings of a recipe.json of an older format, as settings of the current format.
 
-    Format 1 has no number. Its fields became more over time, so any of them can be missing.
+    Format 1 has no number. Four of its fields were added over time; a run without such a field was
+    trained as if it had the value below, whatever the field's default is today.
 
     Args:
       settings: a dictionary, field name -> value.
       format: the format of `settings`, 1 to FORMAT.
 
     Returns:
-      A dictionary; unknown fields and bad values are still in it.
+      A dictionary; missing and unknown fields and bad values are still as they were.
     """
     if format == 1:
-        missing = {field.name: field.default for field in dataclasses.fields(Recipe)}
-        missing["precision"] = "float32"  # older code computed in float32 only
-        network = settings.get("network", missing["network"])
-        if "lrn" in NETWORKS.get(str(network), ()):
-            missing["lrn"] = "product"  # older code knew no other implementation
-        settings = {**missing, **settings}
+        has_lrn = "lrn" in NETWORKS.get(str(settings.get("network")), ())
+        settings = {"checkpoint_every": 0, "steps_per_run": 1, "precision": "float32",
+                    "lrn": "product" if has_lrn else "auto", **settings}
     return settings
 
 

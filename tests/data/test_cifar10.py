@@ -39,7 +39,7 @@ def test_find(bare, tiny_cifar, monkeypatch):
 
 
 def test_find_refuses_a_named_folder_without_data(bare, tiny_cifar, monkeypatch):
-    shutil.copytree(tiny_cifar, bare / cifar10.FOLDER)  # not the folder that was asked for
+    shutil.copytree(tiny_cifar, bare / cifar10.FOLDER)  # not the named folder
     (bare / "empty").mkdir()
     with pytest.raises(DataError, match=r"^--data-dir empty: no CIFAR-10 there .*batches\.meta"
                        r".*To get CIFAR-10, .*CIFAR10_DIR\.$"):
@@ -86,7 +86,7 @@ def tarball(members):
 
 @pytest.fixture(scope="module")
 def official(tiny_cifar):
-    """The tarball as the server has it, and the tree that it becomes."""
+    """(content of a tarball, tree of the extracted files)."""
     return tarball([tiny_cifar]), tree(tiny_cifar.parent)
 
 
@@ -172,7 +172,7 @@ def test_download_ignores_hostile_members(server, tmp_path):
     (tarfile.REGTYPE, cifar10.MAX_FILE_BYTES + 1, "test_batch is 67108865 bytes long"),
     (tarfile.GNUTYPE_SPARSE, 0, "lacks .*test_batch")])
 def test_download_does_not_fill_the_disk(tmp_path, kind, size, message):
-    """Zeros take no space in an archive, neither gzipped nor as the holes of a sparse file."""
+    """A small archive can hold a large file of zeros, gzipped or as the holes of a sparse file."""
     info = tarfile.TarInfo("cifar-10-batches-py/test_batch")
     info.type, info.size = kind, size
     header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
@@ -304,7 +304,7 @@ def test_load_refuses_a_bad_file(tmp_path, file, content, message):
 
 
 def test_load_refuses_labels_that_cannot_be_printed(tmp_path):
-    """One is too deep for repr, two are too long for Python 3.11 and later to print."""
+    """One label is too deep for repr. Two are too long for Python 3.11 and later to print."""
     folder = write_data_set(tmp_path, 2)
     marked = py2_pickle.dumps(batch(labels=[0, 77]))
     for code in (b"]" * 100_000 + b"a" * 99_999, b"\x8a\xff" + b"\x77" * 255,

@@ -47,7 +47,7 @@ def test_expanded_replaces_a_home_folder(tmp_path, monkeypatch):
 
 
 def find_folder(data_dir=None):
-    """Look for a data set of the files `a` and `b`; a download only returns a path."""
+    """Find a data set of the files `a` and `b`. Its download only returns a path."""
     return download.find_folder(
         data_dir, variable="CIFAR10_DIR", name="pair",
         has_any=lambda folder: (folder / "a").exists() or (folder / "b").exists(),
@@ -74,7 +74,7 @@ def test_find_folder_prefers_option_variable_here_cache_download(bare, monkeypat
     assert find_folder() == pathlib.Path("variable")
     option = pair(bare / "option/pair")
     assert find_folder(option) == option
-    assert find_folder(str(option.parent)) == option, "the folder above will do too"
+    assert find_folder(str(option.parent)) == option, "the folder above is accepted too"
 
 
 @pytest.mark.parametrize("name", "ab")
@@ -141,9 +141,9 @@ def test_fetch_says_why_it_failed(server, tmp_path, case, message):
 @pytest.mark.parametrize("answer", [b"", b"220 an FTP server\r\n", b"HTTP/1.1 200 OK\r\n\r"])
 @pytest.mark.parametrize("hangs", [False, True])
 def test_fetch_from_a_server_that_does_not_speak_http(tmp_path, answer, hangs):
-    """The server closes the connection after its answer, or keeps silent from then on.
+    """The server closes the connection after its answer, or sends nothing more.
 
-    However slow the machine is, both end in the same error: there is no answer to wait for.
+    Both end in the same error on a machine of any speed, because the server never sends the rest.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         done = threading.Event()
@@ -158,7 +158,7 @@ def test_fetch_from_a_server_that_does_not_speak_http(tmp_path, answer, hangs):
         thread = threading.Thread(target=talk)
         thread.start()
         try:
-            # Without HTTP's end of the header, Python takes what came for an empty file.
+            # If the end of HTTP's header is missing, Python reads an empty file.
             with pytest.raises(errors.Failure, match="cannot download|MD5 is"):
                 download.fetch(f"http://127.0.0.1:{listener.getsockname()[1]}/x", "0" * 32,
                                tmp_path / "file", timeout=0.2 if hangs else 60)

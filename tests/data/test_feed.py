@@ -1,13 +1,17 @@
 """data/feed.py: the batches of a training run, and the work between two session.runs."""
 
+import concurrent.futures
 import dataclasses
+import os
+import sys
+import threading
 
 import numpy as np
 import pytest
 
 from tf1cifar.data import augmentations, preparation
 from tf1cifar.data.base import Split
-from tf1cifar.data.feed import Feed, batch_indices
+from tf1cifar.data.feed import Feed, batch_indices, lower_thread_priority
 from tf1cifar.recipes import Recipe
 
 RECIPE = Recipe(batch_size=50, order="shuffled", augment=("crop", "flip"), seed=7, epochs=4,
@@ -253,3 +257,26 @@ def test_runs_raise_the_errors_of_preparing(numbered, monkeypatch):
     monkeypatch.setattr(augmentations, "augment", fails)
     with pytest.raises(MemoryError, match="no memory"):
         list(one.runs(0, 3))
+
+
+@pytest.mark.parametrize("order, images", [("shuffled", [4, 4, 2]), ("with_replacement", [4] * 3)])
+def test_images_seen_is_the_size_of_the_batches(order, images):
+    split = Split(np.zeros((10, 24, 24, 1), np.uint8), np.arange(10))
+    four = feed(split, batch_size=4, order=order, augment=())
+    assert [four.images_seen(step, 1) for step in range(3)] == images
+    assert [len(four.batch(step)[1]) for step in range(3)] == images
+    assert four.images_seen(3, 3) == sum(images)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+def test_lower_thread_priority_leaves_other_threads_alone():
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def lowered():
+        lower_thread_priority()
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        assert thread.submit(lowered).result() == min(before + 10, 19)
+        thread.submit(lowered).result()  # at its limit, and without the right to go back
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before

@@ -61,9 +61,9 @@ def test_find(bare, monkeypatch):
 
 
 def test_find_refuses_a_named_folder_without_data(bare, monkeypatch):
-    write_data_set(bare / "mnist")  # not the folder that was asked for
+    write_data_set(bare / "mnist")  # not the named folder
     (bare / "empty").mkdir()
-    (bare / "empty" / mnist.FILES[0]).mkdir()  # a folder is no file
+    (bare / "empty" / mnist.FILES[0]).mkdir()  # a folder instead of a file
     with pytest.raises(DataError, match=r"^--data-dir empty: no MNIST there .*MNIST_DIR\.$"):
         mnist.find("empty")
     monkeypatch.setenv("MNIST_DIR", "absent")
@@ -219,7 +219,7 @@ def test_download_into_a_file(server, tmp_path):
 @pytest.mark.parametrize("suffix", [".gz", ""])
 @pytest.mark.parametrize("gzipped", [True, False], ids=["gzipped", "plain"])
 def test_load_reads_every_spelling(tmp_path, dot, suffix, gzipped):
-    """The first bytes say whether a file is gzipped, not its name."""
+    """The first bytes of a file decide whether it is gzipped, not its name."""
     for name, content in contents().items():
         name = name.removesuffix(".gz").replace("-idx", f"{dot}idx") + suffix
         (tmp_path / name).write_bytes(content if gzipped else gzip.decompress(content))

@@ -12,7 +12,7 @@ RGB, GRAY = (32, 32, 3), (28, 28, 1)
 
 @pytest.fixture
 def saved(tmp_path):
-    """saved(picture, name="picture.png", ...) writes a picture and returns its path."""
+    """Function (picture, name="picture.png", ...) that writes a picture and returns its path."""
     def save(picture, name="picture.png", **options):
         if isinstance(picture, np.ndarray):
             picture = Image.fromarray(picture)
@@ -113,6 +113,6 @@ def test_read_image_refuses_files_of_other_kinds(saved, tmp_path):
 
 @pytest.mark.parametrize("size", [10_000, 20_000])
 def test_read_image_refuses_too_many_pixels(saved, size):
-    """From 90 million pixels Pillow warns, from 180 million it refuses."""
+    """Pillow warns from 90 million pixels on, and refuses pictures from 180 million on."""
     with pytest.raises(DataError, match="too many pixels for a picture; make it smaller"):
         read_image(saved(Image.new("1", (size, size)), "bomb.png"), RGB)

@@ -15,7 +15,7 @@ def test_prepare_against_numpy(shape, change):
     if change:
         images = change(images, rng)
     else:
-        images[:5] = images[:5, :1, :1]  # constant but for one value of one pixel
+        images[:5] = images[:5, :1, :1]  # constant except for one value of one pixel
         images[:5, 16, 16, 0] ^= 1
     exact = images.astype(np.float64)
     mean = exact.mean(0)
@@ -83,7 +83,7 @@ def test_sum_planes(images):
 @pytest.mark.parametrize("margin", [0, 4])
 @pytest.mark.parametrize("names", [(), ("crop",), ("flip",), ("crop", "flip")])
 def test_sum_planes_prepares_to_the_same_bits(images, names, margin):
-    """Also for nearly constant images, in which the smallest deviation is the limit."""
+    """Five images are nearly constant, so their divisor is the lower limit of the deviation."""
     images[:5] = images[:5, :1, :1]
     images[:5, 16, 16, 0] ^= 1
     found, expected = (preparation.prepare(

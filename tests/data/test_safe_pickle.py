@@ -83,11 +83,11 @@ def test_unpickle_names_the_import_that_it_refuses(tmp_path, name):
 
 
 @pytest.mark.parametrize("content", [
-    b"\x80\x02}(U\x04datar\xff\xff\xff\x7fK\x01u.",             # a memo of 2^31 places
-    b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.",             # 2^63 bytes announced
-    b"\x80\x05\x96\x00\x00\x00\x00\x10\x00\x00\x00.",             # 64 GB of zeros
+    b"\x80\x02}(U\x04datar\xff\xff\xff\x7fK\x01u.",             # a memo index of 2^31 - 1
+    b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.",             # a string of 2^63 - 1 bytes
+    b"\x80\x05\x96\x00\x00\x00\x00\x10\x00\x00\x00.",             # a bytearray of 64 GiB
     b"\x80\x02}()" + b"\x85" * 300_000 + b"K\x01u.",              # a key of 300,000 nested tuples
-    b"\x80\x02}()" + b"2\x86" * 60 + b"K\x01u.",                  # its hash takes 2^60 steps
+    b"\x80\x02}()" + b"2\x86" * 60 + b"K\x01u.",                  # a key to hash in 2^60 steps
     b"\x80\x02}()" + b"q\x00h\x00\x86" * 60 + b"K\x01u.",         # the same with the memo
     b"\x80\x02cnumpy\nndarray\n}U\x05statec__main__\nx\nsb.",     # state for the stand-in class
     b"\x80\x02cnumpy\nndarray\n}(U\x05stateK\x01ub.",
@@ -95,15 +95,15 @@ def test_unpickle_names_the_import_that_it_refuses(tmp_path, name):
     b"\x80\x02cnumpy\ndtype\n(K\x01K\x02t\x81.", b"\x80\x02\x82\x01.", b"\x80\x02U\x01aQ.",
 ], ids=lambda content: repr(content[:30]))
 def test_unpickle_is_not_exhausted_or_confused(tmp_path, content):
-    """The standard reader loses its memory, its stack, its time or its types to such files."""
+    """Such files exhaust the standard reader's memory, stack or time, or change its types."""
     path = tmp_path / "bomb"
     try:
         result = unpickle(written(path, content))
     except DataError as error:
         assert str(error).startswith(f"{path}: ")
-    else:  # the memo is a dictionary, so a large index costs nothing
+    else:  # the memo is a dictionary, so a large index needs no memory
         assert result == {"data": 1}
-    # An attack on the class that stands in for arrays would give this array pixels.
+    # If a file had changed the stand-in class for arrays, this array would have pixels.
     assert_refused(tmp_path / "stateless", b"\x80\x02}(U\x04datacnumpy\nndarray\n(tRu.",
                    "cut short or damaged")
 

@@ -36,8 +36,8 @@ def test_write_gives_the_same_bytes_twice(folder, tmp_path):
 
 
 def test_write_gives_the_same_bits_on_every_machine(dataset):
-    # The same with NumPy 1.26.4 and 2.4.6, with and without AVX-512, AVX2 and FMA. If the images
-    # ever change, the folder shapes-1 in the cache needs another name.
+    # NumPy 1.26.4 and 2.4.6 give this digest, with and without AVX-512, AVX2 and FMA. If the
+    # images change, the folder shapes-1 in the cache needs another name.
     digest = hashlib.sha256()
     for part in (dataset.train.images, dataset.train.labels, dataset.test.images):
         digest.update(part.tobytes())
@@ -91,7 +91,7 @@ def test_write_draws_no_image_twice(dataset):
 
 
 def _silhouette(shape, degrees=0, scale=1.0):
-    axis = np.linspace(-1.58, 1.58, 80, dtype=np.float32)  # no point lies on an outline of 0.8
+    axis = np.linspace(-1.58, 1.58, 80, dtype=np.float32)  # no point is on an outline at 0.8
     x, y = np.meshgrid(axis / scale, axis / scale)
     sin, cos = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
     return shape(cos * x + sin * y, cos * y - sin * x) <= 0
@@ -127,7 +127,7 @@ def test_shapes_are_lighter_or_darker_than_their_background(dataset):
 
 
 # ---------------------------------------------------------------------------------------
-# How hard they are
+# The difficulty of the classes
 
 
 def _ridge_accuracies(train, train_labels, test, test_labels, penalties):

@@ -57,7 +57,7 @@ def test_bias_sum_adds_up_many_bfloat16_numbers_accurately(pool):
         y, dy, gradient = run([tf.cast(value, tf.float32)
                                for value in (y, dy, tf.gradients(y, biases, dy)[0])])
     expected = (dy.astype(np.float64) * (y > 0)).sum((0, 1, 2))
-    np.testing.assert_allclose(gradient, expected, rtol=2 ** -8)  # one rounding to eight bits
+    np.testing.assert_allclose(gradient, expected, rtol=2 ** -8)  # one rounding to bfloat16
 
 
 def test_bias_sum_has_tensorflows_gradients_in_float32():

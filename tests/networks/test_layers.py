@@ -1,4 +1,4 @@
-"""The mathematics of the layers against NumPy code that shares nothing with them."""
+"""The results of the layers, compared with independent NumPy code."""
 
 import numpy as np
 import pytest
@@ -151,7 +151,7 @@ def test_dropout_depends_on_seed_scope_and_step():
     np.testing.assert_allclose(np.unique(first), [0, 1 / 0.7], rtol=1e-5)
     assert (first == 0).mean() == pytest.approx(0.3, abs=0.01)
     for other in (dropped(seed=2), dropped(scope="b"), dropped(step=1)):
-        # independent drops agree in 0.3^2 + 0.7^2 of the places
+        # Independent masks agree in a share of 0.3^2 + 0.7^2 of the numbers.
         assert (first == other).mean() == pytest.approx(0.58, abs=0.02)
     np.testing.assert_array_equal(dropped(training=False), np.ones((200, 100)))
 
@@ -214,7 +214,7 @@ def test_lrn_and_its_gradient_equal_numpy(bias, alpha, beta, channels, method):
         value, gradient = run([y, tf.gradients(y, x, tf.constant(direction, tf.float32))[0]])
     np.testing.assert_allclose(value, numpy_lrn(values, 4, bias, alpha, beta), rtol=1e-5,
                                atol=1e-6)
-    # the gradient against differences of the definition, in float64
+    # Compare the gradient with finite differences of the definition, in float64.
     for index in [(0, 0, 0, 0), (1, 2, 1, channels // 2), (2, 3, 1, channels - 1)]:
         up, down = values.copy(), values.copy()
         up[index] += 1e-5
@@ -226,7 +226,7 @@ def test_lrn_and_its_gradient_equal_numpy(bias, alpha, beta, channels, method):
 
 @pytest.mark.parametrize("method", ["product", "native"])
 def test_lrn_in_bfloat16_has_an_accurate_scale(method):
-    """Only the sums are rounded to bfloat16, not the divisor: a small alpha keeps its effect."""
+    """The sums are rounded to bfloat16, but not the divisor, so a small alpha has its effect."""
     rng = np.random.default_rng(0)
     with tf.Graph().as_default():
         x = tf.cast(tf.constant(rng.normal(size=(2, 3, 3, 64)) * 9, tf.float32), tf.bfloat16)
@@ -241,7 +241,7 @@ def test_lrn_in_bfloat16_has_an_accurate_scale(method):
     expected = numpy_lrn(wide.astype(np.float64), 4, 1.0, 0.001 / 9, 0.75)
     np.testing.assert_allclose(y, expected, rtol=2 ** -7)  # the scale and y are rounded
     np.testing.assert_allclose(dx, exact, rtol=0.02, atol=0.02)
-    # without the sums there would be no normalization at all; the mean shrinks as it should
+    # The normalization reduces the mean by the expected share.
     assert abs(y).sum() / abs(wide).sum() == pytest.approx(
         abs(expected).sum() / abs(wide).sum(), abs=5e-4)
     assert abs(expected).sum() < 0.95 * abs(wide).sum()

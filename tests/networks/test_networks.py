@@ -1,4 +1,4 @@
-"""Every recipe: shapes, parameters, learning, and the whole way of a run.
+"""Every recipe: shapes, parameters, learning, and a whole run: train, resume, restore, predict.
 
 The networks train on a few small shapes here, so these tests do not measure their accuracy.
 """
@@ -40,7 +40,7 @@ SIZES = {
 
 @pytest.fixture(scope="module")
 def small_shapes(tmp_path_factory):
-    """The first 300 and 50 of the drawn shapes, drawn into a folder of the tests."""
+    """The data set shapes with its first 300 training and 50 test images only."""
     folder = tmp_path_factory.mktemp("shapes") / "shapes"
     shapes.write(folder)
     whole = shapes.load(folder)
@@ -56,7 +56,7 @@ def build(name, image_shape):
 
 
 def whole_way(recipe, dataset, path):
-    """Train and learn, resume to the same bits, restore in three ways, predict one image."""
+    """Check a whole run: train, resume to the same bits, restore in three ways, predict."""
     whole = runs.train(recipe, dataset, path / "whole")
     losses = [row["training_loss"] for row in whole.read_metrics()]
     assert len(losses) == 2 and losses[1] < losses[0]
@@ -157,13 +157,13 @@ def test_lrn_cnn_refuses_fewer_than_two_convolutions():
 
 
 # ---------------------------------------------------------------------------------------
-# The whole way
+# Whole runs
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 def test_recipe_goes_the_whole_way(name, small_shapes, tmp_path):
-    rate = {"hinge": 3e-4, "softmax": 1e-6}  # the linear networks' own rates suit CIFAR-10
+    rate = {"hinge": 3e-4, "softmax": 1e-6}  # the recipes' rates are for CIFAR-10
     recipe = recipes.RECIPES[name]
     recipe = dataclasses.replace(recipe, dataset="shapes", batch_size=50, epochs=2, steps=0,
                                  schedule="constant",
@@ -186,7 +186,7 @@ def seventh_inference(images, num_classes, is_training, *, dropout):
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_seventh_network_goes_the_whole_way(precision, small_shapes, tmp_path, monkeypatch):
-    """A new network needs a file, a line in NETWORKS and a recipe, and nothing else."""
+    """A new network needs only a file, a line in NETWORKS and a recipe."""
     module = types.ModuleType("tf1cifar.networks.seventh")
     module.inference = seventh_inference
     monkeypatch.setitem(sys.modules, module.__name__, module)

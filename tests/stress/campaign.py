@@ -1,19 +1,23 @@
-"""Stops training runs in every way there is, and checks how the next start resumes them.
+"""Stop training runs in many ways, and check that the next start resumes them.
 
-    python tests/stress/campaign.py --kills 200     SIGKILL at random moments
-    python tests/stress/campaign.py --faults kill   SIGKILL before every single file operation
-    python tests/stress/campaign.py --faults fail   that operation finds the disk full
-    python tests/stress/campaign.py --faults full   that operation and all later ones do
-    python tests/stress/campaign.py --short         some of each and signals, in a few seconds
+    python tests/stress/campaign.py --kills 200     kill runs at random moments
+    python tests/stress/campaign.py --faults kill   kill a run at its n-th file operation
+    python tests/stress/campaign.py --faults fail   fail the n-th file operation of a run
+    python tests/stress/campaign.py --faults full   fail the n-th file operation and all later ones
+    python tests/stress/campaign.py --short         kills, a full disk, a read-only folder, signals
 
-Every stopped run is started again until it is finished, and must then equal an undisturbed run
-bit for bit: all variables of the checkpoints and of the SavedModel, all events, metrics.csv,
-result.json, the learning curve, and the list of files. A start that fails must print one line on
-standard error, exit with status 1, and leave good checkpoints only.
+With --faults, n takes every value. A kill is SIGKILL, and a failing operation reports a full disk.
 
-TensorFlow takes seconds to import. One process does that, and every start of cnn_train.py is a
-fork of it before TensorFlow has any threads. File operations are seen and made to fail by the
-kernel (seccomp's user notifications, Linux on x86-64), so TensorFlow's C++ is no exception.
+Every stopped run is started again until it is finished. The finished run must then equal an
+undisturbed run bit for bit: all variables of the latest checkpoints and of the SavedModel, all
+events, metrics.csv, recipe.json, result.json, the learning curve, and the list of files. A start
+that fails must print one line on standard error, exit with status 1, and leave good checkpoints
+only.
+
+TensorFlow takes seconds to import. One process imports it, and every start of cnn_train.py is a
+fork of that process before TensorFlow has any threads. The kernel reports the file operations and
+makes them fail (seccomp's user notifications, on Linux on x86-64), so the operations of
+TensorFlow's C++ code are included.
 """
 
 import argparse
@@ -49,7 +53,7 @@ from support import py2_pickle  # noqa: E402
 import cnn_train  # noqa: E402
 from tf1cifar import console  # noqa: E402
 from tf1cifar.data import cifar10  # noqa: E402
-from tf1cifar.training import checkpoints, loop, lrn_timing  # noqa: E402, F401 - for every fork
+from tf1cifar.training import checkpoints, loop, lrn_timing  # noqa: E402, F401 - once for all forks
 from tf1cifar.training.run_folder import RunFolder  # noqa: E402
 
 tf.logging.set_verbosity(tf.logging.ERROR)
@@ -65,13 +69,13 @@ RUNS = {
     "two_layer_fc": "--optimizer adam --schedule exponential --dropout 0.2 --augment none "
                     "--steps-per-run 3",
 }
-# For where every single write is a run.
+# A short run for --faults, which starts one run for each file operation.
 SMALL = f"--recipe softmax --optimizer adam {COMMON} --checkpoint-every 4 --max-to-keep 2".split()
 KINDS = ("model.ckpt", "best")
 
 
 def write_data(folder, images=20):
-    """Six files of CIFAR-10 in `folder`, of so many random images each."""
+    """Write CIFAR-10's seven files to `folder`, with `images` random images in each batch."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     for name in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):
@@ -87,12 +91,12 @@ def write_data(folder, images=20):
 
 
 class Start:
-    """cnn_train.py in a process of its own, begun at once.
+    """A process of cnn_train.py, which starts when this object is created.
 
     Args:
-      arguments: its command line.
-      outputs: a folder for the files stdout and stderr.
-      before: function that the new process calls first.
+      arguments: list of command-line arguments.
+      outputs: `pathlib.Path` of the folder for the files stdout and stderr.
+      before: function that the new process calls before the script.
     """
 
     def __init__(self, arguments, outputs, before=lambda: None):
@@ -109,7 +113,7 @@ class Start:
                 os.dup2(os.open(path, os.O_WRONLY), number)
             sys.stdout.reconfigure(line_buffering=True)
             sys.argv = ["cnn_train.py", *map(str, arguments)]
-            # TensorFlow is there and quiet already; a session would start its threads.
+            # TensorFlow is imported and quiet already, so its first session is not needed.
             console.quiet_tensorflow = lambda: contextlib.nullcontext(tf)
             before()
             console.run(cnn_train.main, "cnn_train.py")
@@ -123,7 +127,7 @@ class Start:
         os._exit(status)
 
     def ended(self):
-        """Whether the process has ended; its status is then in `status`."""
+        """Whether the process has ended; `status` is then its exit status."""
         if self.status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -131,7 +135,15 @@ class Start:
         return self.status is not None
 
     def wait(self, seconds=120.0, until=lambda: False):
-        """Wait for the end, at most so long; whether it came."""
+        """Wait until the process ends, `until()` is true, or the time is over.
+
+        Args:
+          seconds: longest time to wait.
+          until: function that returns whether to stop waiting.
+
+        Returns:
+          Whether the process has ended.
+        """
         end = time.monotonic() + seconds
         while not self.ended() and time.monotonic() < end and not until():
             time.sleep(0.002)
@@ -142,7 +154,7 @@ class Start:
             os.kill(self.pid, number)
 
     def trains(self):
-        """Whether the training steps have begun, before which a signal finds nothing to save."""
+        """Whether the training steps have begun. Before them a signal finds nothing to save."""
         return " parameters, on " in self.printed()
 
     def printed(self):
@@ -153,7 +165,7 @@ class Start:
 
 
 def give_up_rights():
-    """Let the superuser, too, write only where the permissions of a file allow it."""
+    """Drop the superuser's capabilities, so that file permissions apply to this process."""
     if os.geteuid() == 0:
         nothing = struct.pack("6I", *6 * [0])
         if ctypes.CDLL(None).capset(struct.pack("Ii", 0x20080522, 0), nothing):
@@ -161,12 +173,12 @@ def give_up_rights():
 
 
 # ---------------------------------------------------------------------------------------
-# file operations
+# File operations
 
 OPEN, OPENAT = 2, 257
 SYSTEM_CALLS = {  # number -> name, index of a file descriptor or None, index of a path or None
     1: ("write", 0, None), 18: ("pwrite", 0, None), 20: ("writev", 0, None),
-    40: ("write", 0, None), 326: ("write", 2, None),  # as shutil copies
+    40: ("write", 0, None), 326: ("write", 2, None),  # for copies by shutil
     74: ("fsync", 0, None), 77: ("ftruncate", 0, None),
     OPEN: ("create", None, 0), OPENAT: ("create", 0, 1),
     82: ("rename", None, 0), 264: ("rename", 0, 1), 316: ("rename", 0, 1),
@@ -175,11 +187,14 @@ SYSTEM_CALLS = {  # number -> name, index of a file descriptor or None, index of
     84: ("remove", None, 0), 87: ("remove", None, 0), 263: ("remove", 0, 1),
 }
 RECEIVE, SEND = 0xC0502100, 0xC0182101  # ioctl's numbers of SECCOMP_IOCTL_NOTIF_*
-CONTINUE = 1
+CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 
 
 def report_file_operations(channel):
-    """Let the process at the other end of `channel` decide on every file operation of ours."""
+    """Ask the process at the other end of `channel` before every file operation of this process.
+
+    A seccomp filter suspends each system call in SYSTEM_CALLS until that process has answered.
+    """
     load, jump_if_equal, jump_if_set, give = 0x20, 0x15, 0x45, 0x06
     allow, notify = 0x7FFF0000, 0x7FC00000
     numbers = [number for number in SYSTEM_CALLS if number not in (OPEN, OPENAT)]
@@ -191,7 +206,7 @@ def report_file_operations(channel):
                 (give, 0, 0, allow),
                 (load, 0, 0, 16 + 8 * 2),  # openat's flags
                 (jump_if_set, 3, 2, os.O_CREAT),
-                (load, 0, 0, 16 + 8 * 1),  # open's
+                (load, 0, 0, 16 + 8 * 1),  # open's flags
                 (jump_if_set, 1, 0, os.O_CREAT),
                 (give, 0, 0, allow),
                 (give, 0, 0, notify)]
@@ -201,7 +216,7 @@ def report_file_operations(channel):
         struct.pack("HxxxxxxQ", len(program), ctypes.addressof(code)))
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
-    listener = libc.syscall(317, 1, 8, described)  # a filter, and a file to listen on
+    listener = libc.syscall(317, 1, 8, described)  # installs the filter
     if listener < 0:
         raise OSError(ctypes.get_errno(), "this kernel has no seccomp notifications")
     socket.send_fds(channel, [b"x"], [listener])
@@ -209,11 +224,15 @@ def report_file_operations(channel):
 
 
 def watch(arguments, outputs, folder, decide):
-    """Start cnn_train.py, and let `decide` have its way with every file operation in `folder`.
+    """Start cnn_train.py, and call `decide` before every file operation in `folder`.
 
     Args:
-      decide: function of (number, operation), such as (7, 'write metrics.csv'); it returns
-        None to let it happen, an error number to let it fail, or 'kill'.
+      arguments: list of command-line arguments.
+      outputs: `pathlib.Path` of the folder for the files stdout and stderr.
+      folder: `pathlib.Path` of the folder whose file operations count.
+      decide: function of (number, operation), such as (7, 'write metrics.csv'). It returns None
+        to allow the operation, an error number to make the operation fail, or 'kill' to kill the
+        process.
 
     Returns:
       The `Start`, which has ended.
@@ -232,7 +251,7 @@ def watch(arguments, outputs, folder, decide):
         request = bytearray(80)
         try:
             fcntl.ioctl(listener, RECEIVE, request)
-        except OSError:  # it has just died
+        except OSError:  # the process has just ended
             continue
         identity, pid, _, call, _, _, *values = struct.unpack("QIIiIQ6Q", request)
         name, path = _operation(pid, call, values)
@@ -251,7 +270,7 @@ def watch(arguments, outputs, folder, decide):
 
 
 def _operation(pid, call, values):
-    """The name of a system call, and the path it is about."""
+    """(name of a system call, path of the file that it works on)."""
     name, descriptor, text = SYSTEM_CALLS[call]
     path = ""
     if text is not None:
@@ -266,18 +285,18 @@ def _operation(pid, call, values):
 
 
 # ---------------------------------------------------------------------------------------
-# what a run left
+# The files of a run
 
 
 def variables(path):
-    """Every variable of a checkpoint, name -> a digest of its bits."""
+    """A dictionary from the name of each variable in a checkpoint to a digest of its bits."""
     reader = tf.train.load_checkpoint(path)
     return {name: hashlib.sha256(reader.get_tensor(name).tobytes()).hexdigest()
             for name in reader.get_variable_to_shape_map()}
 
 
 def events(folder):
-    """(step, what, digest) of everything that TensorBoard finds."""
+    """(step, tag, digest) of every summary value and graph in the event files, sorted."""
     found = []
     for path in sorted(folder.events.iterdir()):
         for event in tf.train.summary_iterator(str(path)):
@@ -288,7 +307,7 @@ def events(folder):
 
 
 def saved(folder, kind="model.ckpt"):
-    """[(step, path)] of a run's complete checkpoints of a kind."""
+    """[(step, path)] of a run's complete checkpoints of a kind in KINDS."""
     return checkpoints.Checkpoints(folder.checkpoints).saved(kind)
 
 
@@ -297,7 +316,7 @@ def digest(message):
 
 
 def traces(path):
-    """Everything of the finished run at `path` that must not depend on stops."""
+    """A dictionary of all contents of the finished run at `path` that must not depend on stops."""
     folder = RunFolder(path)
     latest = [saved(folder, kind)[-1][1] for kind in KINDS]
     files = {str(item.relative_to(path)) for item in path.rglob("*")
@@ -314,33 +333,33 @@ def traces(path):
 
 
 class Wrong(Exception):
-    """A promise that was not kept."""
+    """A check of a campaign has failed."""
 
 
 def check_same(path, expected):
     found = traces(path)
     for what, content in expected.items():
         if found[what] != content:
-            raise Wrong(f"{path}: other {what} than without a stop" + (
+            raise Wrong(f"{path}: not the {what} of the undisturbed run" + (
                 f": {sorted(set(found[what]) ^ set(content))}"
                 if isinstance(content, (set, list)) else ""))
 
 
 def check_checkpoints(path, good):
-    """Raise `Wrong` unless every checkpoint that counts has the variables in `good`."""
+    """Raise `Wrong` unless every complete checkpoint has the variables in `good`."""
     folder = RunFolder(path)
     for kind in KINDS:
         for _, checkpoint in saved(folder, kind):
             if variables(checkpoint) != good[pathlib.Path(checkpoint).name]:
-                raise Wrong(f"{checkpoint}: counts, but is not what an undisturbed run saved")
+                raise Wrong(f"{checkpoint}: complete, but not that of the undisturbed run")
 
 
 # ---------------------------------------------------------------------------------------
-# the campaigns
+# The campaigns
 
 
 class Campaign:
-    """Runs on small data in the folder `work`."""
+    """The campaigns, with small data and a run in the folder `work`."""
 
     def __init__(self, work):
         work.mkdir()
@@ -359,7 +378,7 @@ class Campaign:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def finish(self, arguments):
-        """Start, and see it end well; the seconds it took."""
+        """Run cnn_train.py to its end, which must be without errors; the seconds that it took."""
         start = self.start(arguments)
         start.wait()
         if start.status != 0 or start.complaint():
@@ -367,13 +386,19 @@ class Campaign:
         return time.monotonic() - start.began
 
     def undisturbed(self, arguments):
-        """(what it leaves, the seconds it takes) of a run that nobody stops."""
+        """(result of `traces`, seconds) of a run without a stop."""
         self.fresh()
         seconds = self.finish(arguments)
         return traces(self.path), seconds
 
     def kills(self, number, rng, names=tuple(RUNS)):
-        """Kill `number` starts of runs at random moments; each run is seen to its end."""
+        """Kill `number` starts of runs at random moments, and finish and check every run.
+
+        Args:
+          number: number of kills.
+          rng: a `random.Random`.
+          names: keys of RUNS, which take turns.
+        """
         references, count = {}, self.counts
         while count["kills"] < number:
             name = names[count["runs"] % len(names)]
@@ -404,7 +429,7 @@ class Campaign:
             self.progress()
 
     def moment(self, start):
-        """In words, when a killed process died."""
+        """A phrase for the moment of a kill."""
         if any(item.name.endswith(".part") or ".temp" in item.name or ".tmp" in item.name
                for item in self.path.rglob("*")):
             return "with a file half-written"
@@ -417,8 +442,9 @@ class Campaign:
         """Disturb a run at its n-th file operation, for every n.
 
         Args:
-          how: 'kill' the process then, 'fail' this operation, or 'full' for this and all later.
-          only: function of n and the number of operations -> whether to do this n.
+          how: 'kill' kills the process at operation n; 'fail' makes operation n fail; 'full'
+            makes operation n and all later ones fail.
+          only: function of n and the number of operations that returns whether to test this n.
         """
         expected, _ = self.undisturbed(SMALL)
         good = self.checkpoints()
@@ -429,7 +455,7 @@ class Campaign:
         if seen.status != 0:
             raise Wrong(seen.complaint())
         for n, operation in enumerate(operations, 1):
-            removes = operation.split()[0] == "remove"  # works on a full disk
+            removes = operation.split()[0] == "remove"  # possible on a full disk
             if not only(n, len(operations)) or how != "kill" and removes:
                 continue
             self.fresh()
@@ -445,7 +471,7 @@ class Campaign:
             where = f"{how} at operation {n} of {len(operations)}, {operation}"
             try:
                 if how == "fail" and start.status == 0:
-                    self.counts["harmless"] += 1  # such as making a folder that there is
+                    self.counts["harmless"] += 1  # such as mkdir of a folder that exists
                 elif how != "kill":
                     self.check_printed(start, "No space left on device")
                 elif start.status != -signal.SIGKILL:
@@ -459,7 +485,10 @@ class Campaign:
             self.progress()
 
     def checkpoints(self, arguments=tuple(SMALL)):
-        """Name -> variables of every checkpoint that an undisturbed run ever saves."""
+        """A dictionary from the name of each checkpoint of an undisturbed run to its variables.
+
+        No checkpoint is deleted.
+        """
         def keep_all():
             setattr(tf.train.Saver, "_MaybeDeleteOldCheckpoints", lambda *_, **__: None)  # noqa: B010
             tf.train.remove_checkpoint = lambda *_: None
@@ -470,7 +499,7 @@ class Campaign:
                 for kind in KINDS for _, checkpoint in saved(RunFolder(self.path), kind)}
 
     def full_disk(self, expected, good):
-        """Let no file grow beyond a size, which every Unix can do, for some sizes."""
+        """Limit the size of files by RLIMIT_FSIZE, so that a large file of the run fails."""
         sizes = [file.stat().st_size for name in ("mean_image.npy", "checkpoints/best-*.data*")
                  for file in self.path.glob(name)]
         for size in sizes:
@@ -484,17 +513,17 @@ class Campaign:
         check_same(self.path, expected)
 
     def read_only(self):
-        """A folder that nobody may write to."""
+        """Start a run in a folder without write permission."""
         self.fresh()
         self.path.mkdir(mode=0o555)
         start = self.start(SMALL, before=give_up_rights)
         start.wait()
         self.check_printed(start, "Permission denied")
         if list(self.path.iterdir()):
-            raise Wrong(f"{self.path}: something was written to it")
+            raise Wrong(f"{self.path}: the read-only folder is not empty")
 
     def signals(self, expected):
-        """SIGTERM, Ctrl-C, and Ctrl-C twice, the second while TensorFlow keeps Python waiting."""
+        """Send SIGTERM, Ctrl-C, and Ctrl-C twice, the second while Python waits for C code."""
         def slowly():
             run_steps = loop.Trainer.run_steps
             loop.Trainer.run_steps = lambda trainer, arrays: (
@@ -505,18 +534,18 @@ class Campaign:
             start = self.start(SMALL, before=slowly)
             start.wait(until=start.trains)
             start.send(number)
-            if not start.wait(5):
-                raise Wrong(f"still there 5 s after signal {number}")
+            if not start.wait(60):
+                raise Wrong(f"still running 60 s after signal {number}")
             step = saved(RunFolder(self.path))[-1][0]
             words = (f"cnn_train.py: stopped and saved at step {step}; "
                      "the same command goes on from there\n")
             if start.status != 128 + number or start.complaint() != words:
-                raise Wrong(f"signal {number}: exit status {start.status}, printed "
-                            f"{start.complaint()!r}, printed {start.printed()!r}")
+                raise Wrong(f"signal {number}: exit status {start.status}, standard error "
+                            f"{start.complaint()!r}, standard output {start.printed()!r}")
 
         def never_return():
             (self.work / "saving").touch()
-            sum(itertools.repeat(0))  # in C, as TensorFlow is
+            sum(itertools.repeat(0))  # a loop in C, like an operation of TensorFlow
 
         def hang_when_asked_to_stop():
             slowly()
@@ -529,7 +558,7 @@ class Campaign:
         start.send(signal.SIGINT)
         start.wait(until=(self.work / "saving").exists)
         start.send(signal.SIGINT)
-        if not start.wait(1) or start.status != -signal.SIGINT:  # 130 to a shell
+        if not start.wait(1) or start.status != -signal.SIGINT:  # a shell reports 130
             raise Wrong(f"exit status {start.status} after a second Ctrl-C")
         self.finish(SMALL)
         check_same(self.path, expected)
@@ -549,12 +578,16 @@ class Campaign:
 def parse_arguments(arguments=None):
     """The namespace of a command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="what make test does")
+    parser.add_argument("--short", action="store_true",
+                        help="run the campaigns of `make test`: a few kills, a full disk, a "
+                        "read-only folder, signals")
     parser.add_argument("--kills", type=int, default=0, metavar="N",
-                        help="kill so many starts at random moments")
+                        help="number of starts to kill at random moments (default: 0)")
     parser.add_argument("--faults", choices=("kill", "fail", "full"), nargs="+", default=(),
-                        help="what happens at the n-th file operation, for every n")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random moments")
+                        help="disturbances of the n-th file operation, for every n: kill the "
+                        "process, fail the operation, or let the disk be full from then on")
+    parser.add_argument("--seed", type=int, default=0,
+                        help="seed of the random moments (default: 0)")
     return parser.parse_args(arguments)
 
 

@@ -1,11 +1,11 @@
-"""Feeds every reader damaged and hostile files: `python tests/stress/fuzz.py --minutes 5`.
+"""Feed damaged and hostile files to every reader: `python tests/stress/fuzz.py --minutes 5`.
 
 Each reader works in a process of its own, so that a crash of TensorFlow is counted and ends no
-other reader. An example is a function of the reader's name and the example's number. An example
-that goes wrong is printed with its number and repeated by `--reader NAME --first NUMBER
---examples 1`. Content that a reader accepts is used as the scripts use it, and has to be sound.
+other reader. An example is a function of the reader's name and the example's number. If an example
+fails, its number is printed; `--reader NAME --first NUMBER --examples 1` repeats it. Content that a
+reader accepts is used in the same way as by the scripts, and must be sound.
 
-The suite runs a few of the same examples (test_stress.py).
+tests/stress/test_stress.py runs a few of the same examples.
 """
 
 import argparse
@@ -42,16 +42,16 @@ from tf1cifar.training import checkpoints, resume  # noqa: E402
 from tf1cifar.training.run_folder import RunFolder  # noqa: E402
 
 DOCUMENTED = (errors.UserError, errors.Failure)
-SECONDS = 60  # that one example may take
-MEMORY = 12 << 30  # bytes of address space
+SECONDS = 60  # longest time of an example
+MEMORY = 12 << 30  # largest address space of a process, in bytes
 
 
 def damaged(rng, content, tokens=()):
-    """`content` after one to four changes anywhere in it."""
+    """`content` after one to four random changes; `tokens` are pieces to insert or overwrite."""
     content = bytearray(content)
     for _ in range(rng.choice((1, 1, 2, 4))):
         start = rng.randrange(len(content) + 1)
-        if rng.random() < 0.3:  # headers and trailers are of most interest
+        if rng.random() < 0.3:  # damage headers and trailers more often
             start = min(rng.randrange(40), len(content))
         elif rng.random() < 0.2:
             start = max(len(content) - rng.randrange(80), 0)
@@ -79,7 +79,8 @@ def damaged(rng, content, tokens=()):
 
 
 # ---------------------------------------------------------------------------------------
-# Readers: `Reader(path)` prepares the folder `path`, `example(rng)` damages and reads
+# The readers. The constructor writes intact files to the folder `path`. `example(rng)` damages a
+# file and reads it.
 
 
 class Pickles:
@@ -101,7 +102,7 @@ class Pickles:
     def example(self, rng):
         name = rng.choice((cifar10.META_FILE, cifar10.TEST_FILE))
         content = self.intact[name]
-        if rng.random() < 0.8 and name != cifar10.META_FILE:  # spares the pixels
+        if rng.random() < 0.8 and name != cifar10.META_FILE:  # damage no pixels
             at = content.index(b"\xff\x03") if b"\xff\x03" in content else 200
             content = damaged(rng, content[:at], self.TOKENS) + content[at:]
         else:
@@ -230,7 +231,7 @@ class Metrics:
         self.intact = self.folder.metrics_file.read_bytes()
 
     def example(self, rng):
-        """Read and used as `records.Records` does."""
+        """Read damaged metrics, and use them like `records.Records`."""
         self.folder.metrics_file.write_bytes(damaged(rng, self.intact, self.TOKENS))
         rows = [row for row in self.folder.read_metrics() if row["step"] <= 20]
         accuracies = [row["held_out_accuracy"] for row in rows
@@ -256,7 +257,7 @@ class MeanImage:
 
 
 class Images:
-    """A bomb is a small file that claims far more pixels than it holds."""
+    """Pictures in many formats. Some are bombs: they claim far more pixels than they hold."""
 
     def __init__(self, path):
         from PIL import Image
@@ -270,7 +271,7 @@ class Images:
                 ("TIFF", "RGB", {}), ("BMP", "RGB", {}), ("PPM", "RGB", {})):
             out = io.BytesIO()
             exif = Image.Exif()
-            exif[0x0112] = 6  # turned
+            exif[0x0112] = 6  # rotated
             more = {"exif": exif} if kind in ("PNG", "JPEG") else {}
             (Image.fromarray(pixels[..., 0].astype(np.uint16) * 256) if mode == "I;16"
              else picture.convert(mode)).save(out, kind, **options, **more)
@@ -279,7 +280,7 @@ class Images:
 
     def example(self, rng):
         content = rng.choice(self.intact)
-        if rng.random() < 0.1:  # with a right checksum, so that the size is believed
+        if rng.random() < 0.1:  # another size, with a right checksum
             import zlib
             content = bytearray(self.intact[0])
             content[self.size:self.size + 8] = struct.pack(
@@ -296,7 +297,7 @@ class Images:
 
 
 class Tarballs:
-    """Archives from a hostile server: nothing may appear but the seven files, or nothing at all."""
+    """Archives of a hostile server. A download must write exactly the seven files, or nothing."""
     KINDS = (tarfile.REGTYPE, tarfile.REGTYPE, tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.LNKTYPE,
              tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE,
              tarfile.CONTTYPE, tarfile.GNUTYPE_SPARSE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE,
@@ -335,7 +336,7 @@ class Tarballs:
             names = [*cifar10.FILES, *rng.choices(cifar10.FILES, k=4)]
             rng.shuffle(names)
             for name in names:
-                if rng.random() < 0.5:  # an honest one, so that some archives are whole
+                if rng.random() < 0.5:  # a plain file, so that some archives are complete
                     info = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
                     info.size = 5
                     tar.addfile(info, io.BytesIO(b"12345"))
@@ -367,7 +368,7 @@ class Tarballs:
 
 
 class _Run:
-    """A run folder whose files are damaged; a linear network keeps it small."""
+    """A run folder whose files are damaged. Its linear network keeps the files small."""
 
     def __init__(self, path):
         import dataclasses
@@ -393,12 +394,12 @@ class _Run:
         self.pixels = np.zeros((2, 8, 8, 1), np.float32)
 
     def restore(self, via):
-        """Restore and use it as restore_model.py does."""
+        """Restore the run, and use it like restore_model.py."""
         from tf1cifar.training import evaluation, restore
         with restore.restored(self.folder, via=via, device="cpu") as (session, _):
             session.run("global_step:0")
             probabilities = session.run("probabilities:0", {"images:0": self.pixels})
-            assert len(probabilities) == 2, "one an image"
+            assert len(probabilities) == 2, "one row for each image"
             evaluation.evaluate(session, base.Split(self.pixels, np.array([1, 2])), lambda x: x)
 
 
@@ -436,11 +437,11 @@ class MetaGraphs(_Run):
             self.restore(self.via)
         finally:
             assert files == {item: item.stat().st_mtime_ns
-                             for item in self.folder.path.rglob("*")}, "it wrote something"
+                             for item in self.folder.path.rglob("*")}, "a file was written"
             file.write_bytes(intact)
 
     def structured(self, rng, content):
-        """Change nodes of the graph, so that what comes out can be parsed."""
+        """Change nodes of the graph. The result is still a protocol buffer that can be parsed."""
         graph, whole = self.parsed(content)
         for _ in range(rng.choice((1, 1, 2, 5))):
             nodes = graph.graph_def.node
@@ -502,10 +503,10 @@ READERS = {
 
 
 def one(reader, name, number):
-    """What came of an example: 'read', or the documented error's name.
+    """The outcome of an example: 'read', or the documented error's name.
 
     Raises:
-      Whatever is not documented.
+      Any exception that is not documented.
     """
     try:
         reader.example(random.Random(f"{name} {number}"))
@@ -524,7 +525,15 @@ def too_long(*_):
 
 
 def work(name, first, examples, seconds, notes):
-    """Run examples in this process and keep counts in the file `notes`, for who looks on."""
+    """Run examples in this process, and keep the counts in the file `notes` for `campaign`.
+
+    Args:
+      name: name of the reader, a key of READERS.
+      first: number of the first example.
+      examples: largest number of examples.
+      seconds: time after which no further example starts.
+      notes: path of the file for the counts, the messages and the number of the current example.
+    """
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGALRM, too_long)
@@ -532,7 +541,7 @@ def work(name, first, examples, seconds, notes):
     counts, wrong = collections.Counter(), []
     with tempfile.TemporaryDirectory() as path, open(notes, "w") as out:
         reader, number = READERS[name](pathlib.Path(path)), first
-        end = time.monotonic() + seconds  # not counting TensorFlow's start
+        end = time.monotonic() + seconds  # TensorFlow's start does not count
         while time.monotonic() < end and number < first + examples:
             out.seek(0)
             json.dump({"number": number, "counts": counts, "wrong": wrong}, out)
@@ -556,7 +565,17 @@ def work(name, first, examples, seconds, notes):
 
 
 def campaign(name, first, examples, seconds):
-    """(counts, what went wrong) of a reader, over as many processes as it crashes."""
+    """Run the examples of a reader, in a new process after every crash.
+
+    Args:
+      name: name of the reader, a key of READERS.
+      first: number of the first example.
+      examples: largest number of examples.
+      seconds: time after which no further example starts.
+
+    Returns:
+      (counts, wrong): a Counter of the outcomes, and a list of a message for each failed example.
+    """
     counts, wrong, end = collections.Counter(), [], time.monotonic() + seconds
     with tempfile.NamedTemporaryFile("r") as notes:
         while examples > 0 and (left := end - time.monotonic()) > 0:
@@ -584,11 +603,14 @@ def campaign(name, first, examples, seconds):
 def parse_arguments(arguments=None):
     """The namespace of a command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=5, help="minutes for all readers together")
+    parser.add_argument("--minutes", type=float, default=5,
+                        help="minutes for all readers together (default: 5)")
     parser.add_argument("--examples", type=int, default=10 ** 9,
-                        help="largest number of examples of each reader")
-    parser.add_argument("--reader", choices=READERS, help="run this reader alone")
-    parser.add_argument("--first", type=int, default=0, help="number of the first example")
+                        help="largest number of examples of each reader (default: no limit)")
+    parser.add_argument("--reader", choices=READERS,
+                        help="name of the only reader to run (default: all readers)")
+    parser.add_argument("--first", type=int, default=0,
+                        help="number of the first example (default: 0)")
     parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--notes", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)

@@ -34,13 +34,13 @@ def reader(request, tmp_path_factory):
 @hypothesis.settings(max_examples=4, deadline=None, derandomize=True, database=None)
 @hypothesis.given(number=st.integers(0, 10 ** 6))
 def test_fuzz_raises_documented_errors_only(reader, number):
-    """A few examples; `python tests/stress/fuzz.py` runs as many as one has time for."""
+    """A few examples of each reader. `python tests/stress/fuzz.py` runs many more."""
     name, files = reader
     assert fuzz.one(files, name, number) in ("read", "UserError", "Failure")
 
 
 def test_fuzz_reads_what_is_not_damaged(reader, monkeypatch):
-    """Or the examples would be refused for another reason than their damage."""
+    """Intact files are accepted, so the damage is the only reason to refuse an example."""
     monkeypatch.setattr(fuzz, "damaged", lambda rng, content, tokens=(): content)
     monkeypatch.setattr(fuzz, "damaged_json", lambda rng, content: json.dumps(content).encode())
     monkeypatch.setattr(fuzz.MetaGraphs, "structured", lambda self, rng, content: content)

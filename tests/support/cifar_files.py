@@ -1,11 +1,11 @@
-"""Makes small files of CIFAR-10's layout."""
+"""Small files in CIFAR-10's layout."""
 
 import numpy as np
 
 from support import py2_pickle
 from tf1cifar.data import cifar10
 
-# Pieces of pickles, for changes that hypothesis makes.
+# Pieces of pickles, which hypothesis inserts.
 PICKLE_SNIPPETS = [
     b"cos\nsystem\n", b"cnumpy\nndarray\n", b"cnumpy\ndtype\n", b"cnumpy.core.multiarray\n"
     b"_reconstruct\n", b"U\x06labels", b"U\x04data", b"h\x01", b"(", b")", b"]", b"}", b"t",

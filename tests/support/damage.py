@@ -1,4 +1,4 @@
-"""Damages the content of a file as hypothesis chooses."""
+"""Damage to the content of a file, chosen by hypothesis."""
 
 
 def changed(content, changes):

@@ -1,4 +1,4 @@
-"""Looks at folders."""
+"""The contents of folders."""
 
 
 def tree(folder):

@@ -1,7 +1,7 @@
-"""Runs the scripts in forks of one process that has imported TensorFlow, which takes seconds.
+"""Run the scripts in forks of one process that has imported TensorFlow, which takes seconds.
 
-A fork is a process of its own: with its own arguments, folder, environment, output and exit status.
-The process that forks has started no session and so no thread of TensorFlow's.
+A fork is a process with its own arguments, folder, environment, output and exit status. The process
+that forks has started no session, so it has no threads of TensorFlow.
 
     server = ForkServer()
     result = server.run(script, arguments, folder, environment)   a subprocess.CompletedProcess
@@ -20,10 +20,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 class ForkServer:
-    """The process that has imported TensorFlow; it ends with this object's process."""
+    """The process that has imported TensorFlow. It ends when the process of this object ends."""
 
     def __init__(self):
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}  # is read when it is imported
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}  # read by the import
         self._process = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE, text=True, env=environment)
 
@@ -32,9 +32,9 @@ class ForkServer:
 
         Args:
           script: path of a script, relative to the project's folder.
-          arguments: its command line.
-          folder: its working directory.
-          environment: its whole environment, a dictionary.
+          arguments: list of the script's command-line arguments.
+          folder: path of the script's working directory.
+          environment: dictionary of all the script's environment variables.
 
         Returns:
           A `subprocess.CompletedProcess` with text.
@@ -50,7 +50,7 @@ class ForkServer:
 
 
 def _child(script, arguments, folder, environment, out, err):
-    """Become the script."""
+    """Run the script in this process, and exit."""
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     sys.stdin = open(os.devnull)

@@ -1,4 +1,4 @@
-"""Makes small files of MNIST's layout."""
+"""Small files in MNIST's layout."""
 
 import gzip
 import struct
@@ -32,7 +32,7 @@ def zipped(content):
 
 
 def contents(train=7, test=4):
-    """Name -> gzipped bytes of each of the four official files."""
+    """A dictionary from the name of each of the four official files to its gzipped bytes."""
     return dict(zip(mnist.FILES, map(zipped, (
         images_file(train, 1), labels_file(train), images_file(test), labels_file(test)))))
 

@@ -1,4 +1,4 @@
-"""Writes pickles like those of the official CIFAR-10 files, which Python 2's cPickle wrote.
+"""A writer of pickles like those of the official CIFAR-10 files, which Python 2's cPickle wrote.
 
 They have protocol 2, byte strings for all texts, arrays as NumPy reduced them at that time, and a
 memo entry after every string and container, although no entry is ever read.

@@ -1,4 +1,4 @@
-"""Train a run in this process, and look at its bits."""
+"""Training in this process, and the variables of a run."""
 
 import tensorflow.compat.v1 as tf
 
@@ -9,7 +9,7 @@ from tf1cifar.training.run_folder import RunFolder
 
 
 def train(recipe, dataset, path, name="a test", **options):
-    """The folder of a run that is trained, or resumed, at `path`."""
+    """Train or resume a run in the folder `path`; its `RunFolder`."""
     folder = RunFolder(path)
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.write_description(name, recipe, data.describe(dataset, recipe), {})
@@ -18,7 +18,7 @@ def train(recipe, dataset, path, name="a test", **options):
 
 
 def saved(folder, kind="model.ckpt"):
-    """[(step, path)] of a run's complete checkpoints of a kind."""
+    """[(step, path)] of a run's complete checkpoints of a kind, 'model.ckpt' or 'best'."""
     return Checkpoints(folder.checkpoints).saved(kind)
 
 

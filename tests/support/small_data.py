@@ -1,4 +1,4 @@
-"""Small data sets in the official files' layouts, made from nothing."""
+"""Small data sets in the layout of the official files."""
 
 import struct
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def write_mnist(folder, images=100):
-    """MNIST's two test files in `folder`, of so many random digits that differ in brightness."""
+    """Write MNIST's two test files. Each class of the random images has its own brightness."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(5)
     labels = (np.arange(images) % 10).astype(np.uint8)

@@ -18,7 +18,7 @@ def free_port():
 
 
 class Server:
-    """Serves files while its `with` block runs."""
+    """A server of files, which runs while its `with` block runs."""
 
     def __init__(self):
         self._folders, self._numbers = {}, itertools.count()

@@ -1,4 +1,4 @@
-"""A finished run that the tests of the session share."""
+"""Fixtures of the tests in this folder: a finished run, its recipe and its data set."""
 
 import dataclasses
 
@@ -26,5 +26,5 @@ def dataset(tiny_cifar):
 
 @pytest.fixture(scope="session")
 def whole_run(dataset, tmp_path_factory):
-    """A run that nobody stopped. Tests must not change it."""
+    """A run without a stop. Tests must not change it."""
     return train(RECIPE, dataset, tmp_path_factory.mktemp("whole"))

@@ -93,8 +93,7 @@ def test_tidy_names_a_checkpoint_that_lost_files(left, checkpoints, capsys):
         (checkpoints.folder / f"model.ckpt-18{suffix}").touch()
     checkpoints.tidy()
     printed = capsys.readouterr().err
-    if len(left) == 1:
-        assert "model.ckpt-18.index: the other files of this checkpoint are missing" in printed
+    assert "model.ckpt-18.index: other files of this checkpoint are missing" in printed
     assert ("model.ckpt-18.index" in names(checkpoints)) == (len(left) == 2)
 
 
@@ -138,13 +137,25 @@ def test_save_best_is_a_second_name_of_the_latest(links, checkpoints, monkeypatc
         assert pathlib.Path(best + suffix).stat().st_nlink == (2 if links else 1)
 
 
+def test_save_best_writes_the_index_last(checkpoints, monkeypatch):
+    """A checkpoint counts as soon as its index is there."""
+    order, link = [], files.link_or_copy
+    monkeypatch.setattr(files, "link_or_copy", lambda source, target: (
+        order.append(target.suffix), link(source, target)))
+    checkpoints.save_best(None, 12, same_as_latest=True)
+    assert len(order) == 3 and order[-1] == ".index"
+
+
 def test_save_best_never_counts_half_a_copy(checkpoints, monkeypatch):
-    def copy_half(source, target):
-        pathlib.Path(target).write_text("half")
+    def no_link(source, target):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    def copy_half(source, out, length):
+        out.write(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "link", copy_half)
-    monkeypatch.setattr(files.shutil, "copyfile", copy_half)
+    monkeypatch.setattr(os, "link", no_link)
+    monkeypatch.setattr(files.shutil, "copyfileobj", copy_half)
     for suffix in SUFFIXES:
         (checkpoints.folder / f"model.ckpt-18{suffix}").touch()
     before = names(checkpoints)

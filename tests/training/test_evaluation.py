@@ -1,4 +1,4 @@
-"""Evaluation against NumPy."""
+"""Evaluation, compared with NumPy."""
 
 import numpy as np
 import pytest

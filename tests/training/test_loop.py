@@ -1,4 +1,4 @@
-"""The loop: the same seed gives the same bits, stopped or not; the files that a run leaves."""
+"""The loop: a seed gives the same bits with and without stops; the files of a run."""
 
 import csv
 import dataclasses
@@ -12,7 +12,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from support.runs import saved, train, variables
 
-from tf1cifar import errors, recipes
+from tf1cifar import console, errors, recipes
 from tf1cifar.data.feed import Feed
 from tf1cifar.training import loop, resume
 from tf1cifar.training.checkpoints import Checkpoints
@@ -53,7 +53,7 @@ def test_train_gives_the_same_bits_for_the_same_seed(whole_run, recipe, dataset,
 
 
 class Killed(Exception):
-    """Takes the place of a kill: nothing in the loop catches it."""
+    """An exception that stands for a kill, because the loop does not catch it."""
 
 
 @pytest.mark.parametrize("stop_at", [
@@ -83,6 +83,20 @@ def test_train_resumes_to_the_same_bits(stop_at, whole_run, recipe, dataset, tmp
     assert folder.read_result() == whole_run.read_result()
 
 
+def test_train_until_shows_the_time_left_of_the_whole_run(
+        recipe, dataset, tmp_path, monkeypatch):
+    class Progress(console.progress):
+        def update(self, done, note="", remaining=0):
+            updates.append((done, self.total, remaining))
+
+    updates = []
+    monkeypatch.setattr(console, "progress", Progress)
+    train(dataclasses.replace(recipe, steps=9), dataset, tmp_path)
+    training = [update for update in updates if update[1] in (6, 3)]
+    assert training == [(done, 6, 3) for done in range(1, 7)] + [
+        (done, 3, 0) for done in range(1, 4)]
+
+
 def test_train_stops_after_a_step_when_it_should(recipe, dataset, whole_run, tmp_path, capsys):
     answers = iter([0] * 7 + [signal.SIGTERM] * 9)
     with pytest.raises(errors.Interrupted, match="stopped and saved at step") as caught:
@@ -97,12 +111,12 @@ def test_train_stops_after_a_step_when_it_should(recipe, dataset, whole_run, tmp
 
 @pytest.mark.slow
 def test_train_prints_no_stop_as_saved_before_it_is(recipe, dataset, tmp_path, monkeypatch):
-    """Evaluation and saving go on at the same time."""
+    """The evaluation and the saving of an epoch run at the same time."""
     def save(trainer):
         time.sleep(0.1)
         raise errors.Failure("no space left")
 
-    # The first six answers are for the steps of the epoch, the next one comes in its evaluation.
+    # The first six answers are for the six steps of the epoch, the next one for its evaluation.
     def stop_in_evaluation():
         answers = iter([0] * 6)
         return lambda: next(answers, signal.SIGTERM)
@@ -118,7 +132,7 @@ def test_train_prints_no_stop_as_saved_before_it_is(recipe, dataset, tmp_path, m
 
 @pytest.mark.slow
 def test_train_works_in_any_thread(recipe, dataset, whole_run, tmp_path):
-    """A notebook's widget or a server calls it so; only the scripts catch signals."""
+    """Notebook widgets and servers call `train` in a thread. Only the scripts catch signals."""
     ended = []
     thread = threading.Thread(target=lambda: ended.append(train(recipe, dataset, tmp_path)))
     thread.start()
@@ -128,7 +142,7 @@ def test_train_works_in_any_thread(recipe, dataset, whole_run, tmp_path):
 
 @pytest.mark.slow
 def test_train_goes_on_to_where_a_longer_run_ends(recipe, dataset, tmp_path):
-    """With a constant learning rate; a cosine is stretched over the new length instead."""
+    """The learning rate is constant. A cosine would be stretched over the new length."""
     recipe = dataclasses.replace(recipe, schedule="constant", epochs=2)
     shorter = dataclasses.replace(recipe, steps=9)  # one epoch and a half
     train(shorter, dataset, tmp_path / "on")
@@ -141,7 +155,7 @@ def test_train_goes_on_to_where_a_longer_run_ends(recipe, dataset, tmp_path):
 
 @pytest.mark.slow
 def test_train_stops_early(recipe, dataset, tmp_path):
-    """With a rate that teaches nothing the first epoch stays the best."""
+    """The learning rate is so small that the first epoch stays the best."""
     recipe = dataclasses.replace(recipe, learning_rate=1e-12, epochs=9, early_stopping=2)
     folder = train(recipe, dataset, tmp_path)
     assert [row["step"] for row in folder.read_metrics()] == [6, 12, 18]
@@ -155,7 +169,7 @@ def test_train_stops_early(recipe, dataset, tmp_path):
 
 @pytest.mark.slow
 def test_train_evaluates_moving_averages_and_trains_without(recipe, dataset, tmp_path):
-    """`best` holds the averages; the trained weights are what they are without averages."""
+    """`best` has the averages. The trained weights equal those of a run without averages."""
     recipe = dataclasses.replace(recipe, moving_average=0.9)
     averaged = train(recipe, dataset, tmp_path / "averaged")
     plain = train(dataclasses.replace(recipe, moving_average=0.0), dataset, tmp_path / "plain")
@@ -196,7 +210,7 @@ def test_train_saves_within_an_epoch(recipe, dataset, whole_run, tmp_path):
     folder = train(recipe, dataset, tmp_path)
     assert [step for step, _ in saved(folder)] == [4, 6, 8, 12, 16, 18]
     assert variables(folder) == variables(whole_run)
-    for step in (4, 12, 18, 16):  # what a kill after step 8, while 12 is written, leaves
+    for step in (4, 12, 18, 16):  # a kill while 12 is written leaves 4, 6 and 8
         for file in folder.checkpoints.glob(f"model.ckpt-{step}.*"):
             if step != 4:
                 file.unlink()
@@ -206,7 +220,7 @@ def test_train_saves_within_an_epoch(recipe, dataset, whole_run, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("batch_size, words", [
     (32, "after step 1 the loss is (nan|inf), the last finite one was 2"),
-    (180, "after step 1 the loss is (nan|inf)")])  # found when the epoch is saved
+    (180, "after step 1 the loss is (nan|inf)")])  # found before the epoch is saved
 def test_train_stops_unsaved_when_the_loss_diverges(batch_size, words, recipe, dataset, tmp_path):
     recipe = dataclasses.replace(recipe, learning_rate=3e38, schedule="constant",
                                  optimizer="gradient_descent", batch_size=batch_size)
@@ -218,12 +232,12 @@ def test_train_stops_unsaved_when_the_loss_diverges(batch_size, words, recipe, d
 @pytest.mark.slow
 @pytest.mark.parametrize("name, options", [
     ("two_layer_fc", {"batch_size": 24, "moving_average": 0.9, "summary_every": 5,
-                      "checkpoint_every": 4}),  # so small that one core does it
+                      "checkpoint_every": 4}),  # so small that one core computes it
     ("batchnorm_cnn", {"preparation": "gray24", "held_out": 0.5}),
     ("lrn_cnn", {"augment": (), "held_out": 0.5})])
 def test_train_with_several_steps_in_a_run_ends_where_single_steps_do(
         name, options, dataset, tmp_path):
-    """With dropout, L2, batch norm, averages, and a smaller last batch in play."""
+    """The runs have dropout, L2, batch norm, moving averages, and a smaller last batch."""
     recipe = dataclasses.replace(recipes.RECIPES[name], dataset="cifar10", steps=0, epochs=2,
                                  precision="bfloat16", dropout=0.5,
                                  **{"batch_size": 32, **options})
@@ -240,7 +254,7 @@ def test_train_with_several_steps_in_a_run_ends_where_single_steps_do(
 
 @pytest.mark.slow
 def test_train_profiles_steps(recipe, dataset, tmp_path):
-    """A trace names the operations, in the format that browsers show."""
+    """A trace has the names of the operations, in the format that browsers show."""
     folder = RunFolder(tmp_path)
     train(dataclasses.replace(recipe, batch_size=8, epochs=1), dataset, tmp_path, profile=True)
     traces = sorted(folder.profile.iterdir())

@@ -1,4 +1,4 @@
-"""The faster way to normalize is timed where there are two."""
+"""The timing of local response normalization, and the choice of its implementation."""
 
 import dataclasses
 

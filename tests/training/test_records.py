@@ -108,6 +108,15 @@ def test_close_does_not_hide_an_error(tmp_path, monkeypatch):
         log.close()
 
 
+def test_records_make_a_running_tensorboard_forget_later_steps(tmp_path):
+    folder = RunFolder(tmp_path)
+    records.Records(folder, 6, "a test")
+    (path,) = folder.events.iterdir()
+    logs = [(event.step, event.session_log.status)
+            for event in tf.train.summary_iterator(str(path)) if event.HasField("session_log")]
+    assert logs == [(7, tf.SessionLog.START)]
+
+
 @pytest.mark.parametrize("scores, patience, expected", [
     ([], 2, 0), ([0.5, 0.4], 2, 0), ([0.5, 0.4, 0.5], 2, 2), ([0.5, 0.4, 0.6], 2, 0),
     ([0.5, 0.4, 0.3, 0.2], 0, 0)])

@@ -1,4 +1,4 @@
-"""What a training command does with a run folder."""
+"""The decision about a run folder: start, resume, finished, refused."""
 
 import dataclasses
 import shutil
@@ -12,7 +12,7 @@ from tf1cifar.training.run_folder import RunFolder
 
 @pytest.fixture
 def run(whole_run, tmp_path):
-    """A copy of the finished run without its weights, which nothing here reads."""
+    """A copy of the finished run without its SavedModel and events, which no test here reads."""
     shutil.copytree(whole_run.path, tmp_path / "run",
                     ignore=shutil.ignore_patterns("saved_model", "events"))
     return RunFolder(tmp_path / "run")

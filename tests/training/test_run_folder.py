@@ -1,10 +1,12 @@
 """The run folder: its lock, what a start tidies, and its readers."""
 
+import errno
+import json
 import pathlib
 
 import pytest
 
-from tf1cifar import errors, files
+from tf1cifar import errors, files, recipes
 from tf1cifar.training.checkpoints import SUFFIXES
 from tf1cifar.training.run_folder import METRICS, RunFolder
 
@@ -47,6 +49,46 @@ def test_locked_leaves_no_trace_without_a_run(tmp_path):
     with RunFolder(tmp_path / "new/run").locked():
         (tmp_path / "new/run/recipe.json").write_text("{}")
     assert (tmp_path / "new/run/.lock").exists()
+
+
+def test_locked_passes_errors_of_the_block_through(tmp_path):
+    """Even those that look like the errors of locking."""
+    for error in (BlockingIOError(errno.EAGAIN, "again"), PermissionError(errno.EACCES, "denied"),
+                  FileNotFoundError(errno.ENOENT, "gone")):
+        with pytest.raises(type(error)) as caught, RunFolder(tmp_path / "run").locked():
+            raise error
+        assert caught.value is error
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_locked_needs_no_lock_to_read_a_run(number, folder, monkeypatch):
+    """A finished run in a folder of somebody else can be reported."""
+    def refuse(path):
+        raise OSError(number, "cannot be opened", str(path))
+
+    monkeypatch.setattr(files, "lock", refuse)
+    (folder.path / ".metrics.csv.part").touch()
+    before = content(folder)
+    with folder.locked():
+        assert content(folder) == before
+    folder.recipe_file.unlink()
+    with pytest.raises(OSError, match="cannot be opened"), folder.locked():
+        pass
+
+
+def test_locked_starts_again_when_the_folder_is_removed_meanwhile(tmp_path, monkeypatch):
+    """Another process that ends without a run removes the folder it made."""
+    lock, calls = files.lock, []
+
+    def lock_late(path):
+        calls.append(path)
+        if len(calls) == 1:
+            path.parent.rmdir()
+        return lock(path)
+
+    monkeypatch.setattr(files, "lock", lock_late)
+    with RunFolder(tmp_path / "run").locked():
+        assert len(calls) == 2 and calls[0].exists()
 
 
 @pytest.mark.parametrize("path", ["file", "file/run"])
@@ -108,16 +150,17 @@ def test_clear_removes_recipe_json_last(folder, monkeypatch):
 
 @pytest.mark.parametrize("content, words", [
     ("{", "not JSON"), ("[1]", "JSON dictionary"), ("{}", "no 'name' in it"),
-    ('{"name": "a", "recipe": {}, "dataset": {}}', "no 'image_shape' in it"),
-    ('{"name": "a", "recipe": {"seed": "b"}, "dataset": {}}', "seed is 'b', expected int"),
-    ('{"format": 2, "name": "a", "recipe": {}, "dataset": {}}', "network"),
-    ('{"format": 3, "name": "a", "recipe": {}, "dataset": {}}', "format 3 .*newer"),
+    ('{"name": "a", "recipe": RECIPE, "dataset": {}}', "no 'image_shape' in it"),
+    ('{"name": "a", "recipe": {"seed": "b"}, "dataset": {}}', "missing setting network"),
+    ('{"format": 2, "name": "a", "recipe": {}, "dataset": {}}', "missing setting network"),
+    ('{"format": 3, "new": "layout"}', "format 3 was written by a newer version"),
     ('{"format": "2", "name": "a", "recipe": {}, "dataset": {}}', "format is '2'"),
     ("[" * 100_000, "not JSON"),
 ])
 def test_read_description_of_a_damaged_file_is_one_line(content, words, tmp_path):
     folder = RunFolder(tmp_path)
-    folder.recipe_file.write_text(content)
+    recipe = json.dumps(recipes.to_dict(recipes.RECIPES["softmax"]))
+    folder.recipe_file.write_text(content.replace("RECIPE", recipe))
     with pytest.raises(errors.UserError, match=words) as caught:
         folder.read_description()
     assert "\n" not in str(caught.value)

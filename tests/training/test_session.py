@@ -44,8 +44,7 @@ def test_device_name_is_that_of_the_one_device_that_computes():
 def test_tensorflow_errors_as_failures_keeps_the_line_that_matters():
     with tf.Graph().as_default(), tf.Session() as running:
         x = tf.placeholder(tf.float32, [None, 2], "x")
-        product = tf.matmul(x, tf.zeros([3, 1]), name="product") if False else tf.matmul(
-            tf.reshape(x, [-1, tf.size(x)]), tf.zeros([3, 1]), name="product")
+        product = tf.matmul(tf.reshape(x, [-1, tf.size(x)]), tf.zeros([3, 1]), name="product")
         with pytest.raises(errors.Failure) as caught, session.tensorflow_errors_as_failures():
             running.run(product, {x: [[1, 2]]})
     message = str(caught.value)

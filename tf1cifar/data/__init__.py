@@ -1,6 +1,6 @@
 """The data sets by name.
 
-    load      read a data set, downloading or drawing it if need be
+    load      read a data set; if it is not on this machine, it is downloaded or drawn
     describe  summarize a data set for a run's recipe.json
     reload    read the data set that a run was trained on
 """

@@ -1,6 +1,6 @@
-"""Random changes of training images that keep their labels true.
+"""Random changes of training images that do not change the labels.
 
-    augment         apply some of AUGMENTATIONS to a batch
+    augment  apply some of AUGMENTATIONS to a batch
 
 Each augmentation is a function of the whole batch and a random generator, and changes each image
 in its own way. Pixels stay on their scale of 0 to 255. The augmentations of colours return
@@ -9,8 +9,8 @@ float32 pixels, which may lie outside that scale; the preparations accept that.
 
 import numpy as np
 
-CROP_SHIFT = 4  # largest shift in pixels; a 24x24 crop can so lie anywhere in 32x32 pixels
-SCALE = 1.2  # largest factor of enlarging and of shrinking
+CROP_SHIFT = 4  # largest shift in pixels, so that a 24x24 crop lies anywhere in 32x32 pixels
+SCALE = 1.2  # largest factor by which an image is enlarged or shrunk
 HUE = 0.1  # largest rotation of the colour circle, in turns
 CONTRAST = (0.2, 1.8)  # smallest and largest factor, as in TensorFlow's CIFAR-10 tutorial
 BRIGHTNESS = 63.0  # largest change, as in TensorFlow's CIFAR-10 tutorial

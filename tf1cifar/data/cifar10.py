@@ -1,6 +1,6 @@
 """CIFAR-10: colour images of 32x32 pixels, 50,000 for training and 10,000 for testing.
 
-    find        the folder with the files, downloaded if need be
+    find        the folder with the files, which are downloaded if they are not on this machine
     download    fetch, verify and extract the official tarball
     load        read the files as a `base.Dataset`
     read_batch  read the pixels and labels of one file
@@ -106,8 +106,8 @@ def _extract(tarball, folder, url):
     """Write the data files of the tarball into `folder`.
 
     The archive is not trusted: only regular files with the seven known names are extracted,
-    without their path, owner and mode. A file larger than MAX_FILE_BYTES and a sparse file are
-    refused, because a small archive could fill the disk with them.
+    without their path, owner and mode. A small archive could fill the disk with large or sparse
+    files. So sparse files are not extracted, and a file larger than MAX_FILE_BYTES is an error.
     """
     missing = set(FILES)
     try:
@@ -193,8 +193,8 @@ def load(directory, name="cifar10", class_names=CLASS_NAMES):
     Args:
       directory: path of the folder with the seven files.
       name: name of the data set, for the `Dataset`.
-      class_names: ten class names that batches.meta must hold. They tell data sets of this
-        layout apart.
+      class_names: the ten class names that batches.meta must hold. They distinguish the data
+        sets of this layout.
 
     Returns:
       A `Dataset`; its images are [N, 32, 32, 3].

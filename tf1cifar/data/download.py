@@ -1,7 +1,8 @@
-"""Finding a data set's folder on this machine, and downloading files.
+"""Find the folder of a data set on this machine, and download files.
 
     find_folder   the folder of a data set: named, in the working folder, cached or downloaded
-    cache_folder  the folder that downloads are kept in
+    cache_folder  the folder for downloads
+    expanded      a path without a leading ~
     fetch         download one file and verify its checksum
 """
 
@@ -55,7 +56,7 @@ def find_folder(data_dir, *, variable, name, has_any, is_complete, download, mis
       has_any: function of a folder that returns whether any file of the data set is in it.
       is_complete: function of a folder that returns whether a cached data set is whole.
       download: function of the cache folder that downloads the data set and returns its folder.
-      missing: the part of the error message that says what was expected and what to do.
+      missing: end of the error message, with the expected files and the remedy.
 
     Returns:
       A `pathlib.Path`. The folder may lack some of the files, unless it is in the cache.

@@ -1,4 +1,4 @@
-"""What a training step is fed with: everything between the training images and a `feed_dict`.
+"""The batches of a training run: everything between the training images and a `feed_dict`.
 
     batch_indices  the images of one batch, a function of (seed, step)
     Feed           batches, prepared ahead in a thread, for the graph of a recipe
@@ -18,11 +18,11 @@ import numpy as np
 
 from tf1cifar.data import augmentations, preparation
 
-# The feed prepares so many batches in a row. Between two training steps the processor's caches
-# hold other things, and a single batch would take twice as long.
+# Number of batches that the feed prepares in a row. Between two training steps the processor's
+# caches hold other data, and a single batch would take twice as long.
 PREFETCH_BATCHES = 8
 
-LOAD_IMAGES = 1000  # images of one part of `Feed.resident_parts`
+LOAD_IMAGES = 1000  # number of images in a part of `Feed.resident_parts`
 
 
 @functools.lru_cache(maxsize=2)
@@ -38,8 +38,8 @@ def batch_indices(size, step, *, batch_size, order, seed):
 
     Args:
       size: number of training images.
-      step: 0 for the first batch of the first epoch.
-      batch_size: images in a batch.
+      step: number of the training step; 0 is the first batch of the first epoch.
+      batch_size: number of images in a batch.
       order: 'shuffled', a fresh permutation every epoch; 'in_order', the order of the files;
         'with_replacement', each image of each batch drawn at random.
       seed: seed of the order, not negative.
@@ -68,6 +68,9 @@ class Feed:
       image_shape: (height, width, channels) of prepared images.
       steps_per_epoch: number of batches in a pass over the training images.
       total_steps: number of training steps of the whole run.
+
+    Raises:
+      DataError: the images are too small for the recipe's preparation.
     """
 
     def __init__(self, recipe, training):
@@ -85,8 +88,8 @@ class Feed:
         self._resident = recipe.steps_per_run > 1
         if (recipe.preparation == "gray24" and shape[-1] == 3 and not self._resident
                 and not set(recipe.augment) - {"crop", "flip"}):
-            # The planes can be added up before pixels are moved as well as after. Done once for
-            # all epochs, it leaves a third of the bytes to move.
+            # The sum of the planes is the same before and after pixels are moved. If the planes
+            # are added up once for all epochs, a batch has a third of the numbers to move.
             images, summed = preparation.sum_planes(images), 3
         self._images = images
         self.prepare = functools.partial(preparation.prepare, preparation=recipe.preparation,
@@ -100,7 +103,7 @@ class Feed:
           images float32 [B, height, width, channels], labels int64 [B].
         """
         chosen = self._indices(step)
-        images = self._images.take(chosen, axis=0)  # much faster than [chosen]
+        images = self._images.take(chosen, axis=0)  # faster than indexing by [chosen]
         if self.recipe.augment:
             images = augmentations.augment(
                 images, self.recipe.augment,
@@ -137,8 +140,8 @@ class Feed:
     def steps_until(self, step, end):
         """Number of steps that the `session.run` at `step` takes, at most up to step `end`.
 
-        It stops where work between steps is due (checkpoints, summaries), and before the last
-        batch of an epoch if that is smaller than the others.
+        The run ends before the next checkpoint or summary, and before the last batch of an epoch
+        if that batch is smaller than the others.
         """
         recipe, last = self.recipe, self.steps_per_epoch - 1
         count = min(recipe.steps_per_run, end - step)

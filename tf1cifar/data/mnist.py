@@ -1,6 +1,6 @@
 """MNIST, the handwritten digits: 28x28 gray pixels, 60,000 for training and 10,000 for testing.
 
-    find      the folder with the files, downloaded if need be
+    find      the folder with the files, which are downloaded if they are not on this machine
     download  fetch and verify the four files
     load      read the files as a `base.Dataset`
 
@@ -35,9 +35,9 @@ TRAIN_FILES, TEST_FILES = FILES[:2], FILES[2:]  # images, labels
 FOLDER = "mnist"
 CLASS_NAMES = tuple("0123456789")
 
-SIZE = 28  # pixels a side
-MAX_IMAGES = 100_000  # in a file; bounds the memory that a damaged header can ask for
-TRAIN_PERCENT = 85  # share of the t10k images that train if there are no others
+SIZE = 28  # height and width of an image in pixels
+MAX_IMAGES = 100_000  # of a file; limits the memory that a damaged header can claim
+TRAIN_PERCENT = 85  # share of the t10k images for training, if a folder has no others
 
 DOWNLOAD_HINT = (f"To get MNIST, download {', '.join(FILES)} from {URL} into a folder and give its "
                  "path with --data-dir or in MNIST_DIR.")
@@ -178,7 +178,7 @@ def _read_idx(file, shape):
     """The values of an IDX file of unsigned bytes, read-only uint8 [N, *shape] with N > 0."""
     try:
         with open(file, "rb") as raw:
-            # Some browsers unpack a .gz file and keep its name, so the name proves nothing.
+            # Some browsers unpack a .gz file and keep its name, so the first bytes decide.
             zipped = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             return _parse_idx(gzip.GzipFile(fileobj=raw) if zipped else raw, shape)

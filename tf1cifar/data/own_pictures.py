@@ -1,4 +1,4 @@
-"""A person's own pictures, made into images like those of a data set."""
+"""Your own pictures as images of a data set."""
 
 import numpy as np
 

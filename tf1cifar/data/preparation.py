@@ -1,8 +1,8 @@
-"""From the pixels of a data set to the pixels that a network is fed with.
+"""The preparation of images: from the pixels of a data set to the input of a network.
 
     prepare           uint8 images -> float32 images, for training, evaluation and prediction
     prepared_shape    the shape of prepared images
-    sum_planes        the colour planes added up, a part of 'gray24' that can be done once
+    sum_planes        the sum of the colour planes, a part of 'gray24' that is computed once
     mean_image        the mean of the training images, which 'minus_mean' subtracts
     write_mean_image  save the mean image in a run's folder
     load_mean_image   read the mean image of a run
@@ -15,7 +15,7 @@ import numpy as np
 from tf1cifar import files
 from tf1cifar.data import base
 
-CHUNK = 128  # images prepared at a time, few enough to stay in the processor's cache
+CHUNK = 128  # number of images prepared at a time, which fit into the processor's cache
 
 
 def _window(images):
@@ -137,9 +137,9 @@ def prepared_shape(image_shape, preparation):
 def sum_planes(images):
     """Add up the colour planes of images, once for all training images.
 
-    'gray24' begins with this sum, and moving pixels afterwards gives the same as moving them
-    before. So augmentations that only move pixels ('crop', 'flip') can work on the sums, which
-    for three planes are a third of the data.
+    'gray24' begins with this sum, which is the same before and after pixels are moved. So
+    augmentations that only move pixels ('crop', 'flip') can work on the sums. For three planes
+    these are a third of the numbers.
 
     Args:
       images: uint8 [N, height, width, channels].

@@ -1,9 +1,9 @@
-"""A reader for CIFAR-10's pickles that executes nothing that a file asks for.
+"""A reader for CIFAR-10's pickles that executes no code of a file.
 
-    unpickle    one file of the data set as a dictionary
+    unpickle  read one file of the data set as a dictionary
 
-A pickle is a program: the standard reader imports and calls whatever a file names. This reader
-knows dictionaries, lists, strings, numbers and uint8 arrays, and refuses everything else.
+A pickle is a program: the standard reader imports and calls any function that a file names. This
+reader accepts dictionaries, lists, strings, numbers and uint8 arrays, and refuses everything else.
 
 The reader is a subclass of `pickle._Unpickler`, which the standard library keeps in Python beside
 the reader in C. That name is private, but the public `pickle.Unpickler` with its own `find_class`

@@ -1,7 +1,7 @@
 """A small data set that needs no download: ten drawn shapes, in CIFAR-10's own layout.
 
     write   draw the data set into a folder
-    load    read the data set, writing it first if need be
+    load    read the data set, which is drawn first if it does not exist
 
 There are 5,000 training and 1,000 test images of 32x32 pixels, equally many of each class. An
 image shows a shape of any colour, in varying size, place and angle, lighter or darker than its
@@ -24,7 +24,7 @@ from tf1cifar.data import base, cifar10
 from tf1cifar.data.download import cache_folder, expanded
 
 SEED = 1
-SIZE = 32  # pixels a side
+SIZE = 32  # height and width of an image in pixels
 PER_CLASS = 100  # images of each class in each of the six batches
 
 

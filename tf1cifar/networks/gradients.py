@@ -1,9 +1,9 @@
-"""Faster implementations of what the layers compute: gradients, and normalization by a product.
+"""Faster implementations for the layers: gradients, and normalization by a matrix product.
 
     convolution_in_sequence        a convolution's two gradients, one after the other
     bias_sum                       the gradient of biases, with float32's accuracy
     pass_through                   leaves out the gradients of the activation and the biases
-    activation_and_bias_gradients  computes them instead on the pooled output, which is smaller
+    activation_and_bias_gradients  computes these gradients on the pooled output, which is smaller
     lrn_product                    local response normalization by a matrix product
 
 The first three are contexts: operations that are created inside get these gradients.
@@ -21,9 +21,9 @@ import tensorflow.compat.v1 as tf
 def _conv2d_gradients(convolution, dy):
     """The gradients of a convolution's input and filters, computed one after the other.
 
-    Each of the two is split over all cores. TensorFlow would start both at once, and then they
+    Each of the two is split over all cores. TensorFlow would start both at once, and both would
     take longer. A `tf.custom_gradient` would put an operation between the convolution and the
-    biases, which TensorFlow computes as one operation.
+    biases, and TensorFlow could not fuse them.
     """
     x, filters = convolution.inputs
     shape, strides = tf.shape(x), [1, 1, 1, 1]
@@ -36,7 +36,7 @@ def _bias_add_gradients(addition, dy):
     """The gradients of `tf.nn.bias_add` on images.
 
     TensorFlow's own operation `BiasAddGrad` accumulates bfloat16 numbers in bfloat16 on a CPU,
-    with errors of a tenth and more. `reduce_sum` is rounded once, at its end, and is faster.
+    with errors of 10 % and more. `reduce_sum` rounds once, at its end, and is faster.
     """
     return dy, tf.reduce_sum(dy, [0, 1, 2])
 

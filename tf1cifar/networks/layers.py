@@ -143,8 +143,8 @@ def dropout(x, rate, is_training):
     seed = tf.stack([tf.constant((tf.get_default_graph().seed or 0) + (scope_hash << 31), tf.int64),
                      tf.identity(step)])
 
-    # 16 random bits decide about a number, which take half the time of a random float32. As the
-    # mask is a factor, its gradient costs one product.
+    # 16 random bits decide whether a number is dropped. They take half the time of a random
+    # float32. The mask is a factor, so the gradient costs one product.
     dropped = min(round(rate * 2 ** 16), 2 ** 16 - 1)
 
     def mask():

@@ -27,7 +27,7 @@ def inference(images, num_classes, is_training, *, dropout):
     Returns:
       A tensor of the dtype of `images`, [batch, num_classes].
     """
-    # Like the source: the variance is 1 / inputs before the truncation, which makes it smaller.
+    # Like the source: the variance is 1 / inputs before the truncation, which reduces it.
     def weights(shape, dtype=tf.float32, partition_info=None):
         return tf.truncated_normal(shape, stddev=shape[0] ** -0.5, dtype=dtype)
 

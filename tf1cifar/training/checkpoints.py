@@ -122,14 +122,13 @@ class Checkpoints:
                     # Otherwise they are kept.
                     keep = step > latest and all(
                         (self.folder / (name[1] + part)).exists() for part in WEIGHTS)
-                if keep:
-                    continue
-                # The .index file is written last, so an .index without data means lost files,
-                # unless a later checkpoint shows that this one was being deleted.
+                # The .index file is written last, so an .index without the others means lost
+                # files, unless a later checkpoint shows that this one was being deleted.
                 if suffix == ".index" and step > latest:
-                    print(f"{item}: the other files of this checkpoint are missing; it is not "
-                          "used", file=sys.stderr)
-                files.remove(item)
+                    print(f"{item}: other files of this checkpoint are missing; it is not used",
+                          file=sys.stderr)
+                if not keep:
+                    files.remove(item)
 
     # -----------------------------------------------------------------------------------
     # With a session on the default graph

@@ -7,9 +7,8 @@
 A graph can read and write files, open connections and call Python. The graphs of this project do
 nothing of the kind. So only operations on the list ALLOWED (pure computation) are accepted, in the
 graph and in its function library (bodies of loops and branches), and those that the run's own
-network uses. Four operations on the list touch files: those of a saver. They must stay in the
-saver's scopes, on which nothing outside may depend, and restoring may only read the file whose
-name is fed.
+network uses. FILE_OPERATIONS, the operations of a saver, touch files. They must stay in the saver's
+scopes, on which nothing outside may depend, and restoring may only read the file that is fed.
 
 A refused graph never reaches TensorFlow. An accepted one can still compute for ever or ask for all
 memory.
@@ -31,30 +30,29 @@ ALLOWED = frozenset("""
     AssignSub AssignSubVariableOp AssignVariableOp AvgPool AvgPoolGrad BatchMatMulV2 BiasAdd
     BiasAddGrad Bitcast BroadcastArgs BroadcastGradientArgs BroadcastTo Cast Ceil CheckNumerics
     ClipByValue ConcatOffset ConcatV2 Const ControlTrigger Conv2D Conv2DBackpropFilter
-    Conv2DBackpropInput Cos Cumprod Cumsum DepthwiseConv2dNative
-    DepthwiseConv2dNativeBackpropFilter DepthwiseConv2dNativeBackpropInput DivNoNan
-    DynamicPartition DynamicStitch Elu EluGrad EmptyTensorList Enter Equal Erf Exit Exp ExpandDims
-    Expm1 Fill Floor FloorDiv FloorMod FusedBatchNormGradV3 FusedBatchNormV3 Gather GatherNd
-    GatherV2 Greater GreaterEqual HistogramSummary Identity IdentityN If ImageSummary
-    InvertPermutation IsFinite IsInf IsNan L2Loss LRN LRNGrad LeakyRelu LeakyReluGrad Less
-    LessEqual LinSpace Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr LoopCond MatMul Max
-    MaxPool MaxPoolGrad MaxPoolV2 Maximum Mean Merge MergeSummary MergeV2Checkpoints Min Minimum
-    MirrorPad Mul Neg NextIteration NoOp NotEqual OneHot OnesLike OptionalFromValue
-    OptionalGetValue OptionalHasValue OptionalNone Pack Pad PadV2 Placeholder
+    Conv2DBackpropInput Cos Cumprod Cumsum DepthwiseConv2dNative DepthwiseConv2dNativeBackpropFilter
+    DepthwiseConv2dNativeBackpropInput DivNoNan DynamicPartition DynamicStitch Elu EluGrad
+    EmptyTensorList Enter Equal Erf Exit Exp ExpandDims Expm1 Fill Floor FloorDiv FloorMod
+    FusedBatchNormGradV3 FusedBatchNormV3 Gather GatherNd GatherV2 Greater GreaterEqual
+    HistogramSummary Identity IdentityN If ImageSummary InvertPermutation IsFinite IsInf IsNan
+    L2Loss LRN LRNGrad LeakyRelu LeakyReluGrad Less LessEqual LinSpace Log Log1p LogSoftmax
+    LogicalAnd LogicalNot LogicalOr LoopCond MatMul Max MaxPool MaxPoolGrad MaxPoolV2 Maximum Mean
+    Merge MergeSummary Min Minimum MirrorPad Mul Neg NextIteration NoOp NotEqual OneHot OnesLike
+    OptionalFromValue OptionalGetValue OptionalHasValue OptionalNone Pack Pad PadV2 Placeholder
     PlaceholderWithDefault Pow PreventGradient Prod RandomStandardNormal RandomUniform Range Rank
     ReadVariableOp RealDiv Reciprocal ReciprocalGrad RefEnter RefExit RefIdentity RefMerge
     RefNextIteration RefSwitch Relu Relu6 Relu6Grad ReluGrad Reshape ResourceApplyAdam
     ResourceApplyGradientDescent ResourceApplyKerasMomentum ResourceApplyMomentum ResourceGather
-    ResourceStridedSliceAssign RestoreV2 ReverseV2 Rint Round Rsqrt RsqrtGrad SaveV2 ScalarSummary
-    ScatterAdd ScatterNd Select SelectV2 Selu SeluGrad Shape ShapeN ShardedFilename Sigmoid
-    SigmoidGrad Sign Sin Size Slice Softmax SoftmaxCrossEntropyWithLogits Softplus SoftplusGrad
-    SparseSoftmaxCrossEntropyWithLogits Split SplitV Sqrt SqrtGrad Square SquaredDifference Squeeze
-    StackPopV2 StackPushV2 StackV2 StatelessIf StatelessRandomGetAlg StatelessRandomGetKeyCounter
-    StatelessRandomNormalV2 StatelessRandomUniformFullIntV2 StatelessRandomUniformIntV2
-    StatelessRandomUniformV2 StatelessTruncatedNormalV2 StatelessWhile StaticRegexFullMatch
-    StopGradient StridedSlice StridedSliceGrad StringJoin Sub Sum Switch Tan Tanh TanhGrad
-    TensorArrayGatherV3 TensorArrayGradV3 TensorArrayReadV3 TensorArrayScatterV3 TensorArraySizeV3
-    TensorArrayV3 TensorArrayWriteV3 TensorListConcatV2 TensorListElementShape TensorListFromTensor
+    ResourceStridedSliceAssign ReverseV2 Rint Round Rsqrt RsqrtGrad ScalarSummary ScatterAdd
+    ScatterNd Select SelectV2 Selu SeluGrad Shape ShapeN Sigmoid SigmoidGrad Sign Sin Size Slice
+    Softmax SoftmaxCrossEntropyWithLogits Softplus SoftplusGrad SparseSoftmaxCrossEntropyWithLogits
+    Split SplitV Sqrt SqrtGrad Square SquaredDifference Squeeze StackPopV2 StackPushV2 StackV2
+    StatelessIf StatelessRandomGetAlg StatelessRandomGetKeyCounter StatelessRandomNormalV2
+    StatelessRandomUniformFullIntV2 StatelessRandomUniformIntV2 StatelessRandomUniformV2
+    StatelessTruncatedNormalV2 StatelessWhile StaticRegexFullMatch StopGradient StridedSlice
+    StridedSliceGrad StringJoin Sub Sum Switch Tan Tanh TanhGrad TensorArrayGatherV3
+    TensorArrayGradV3 TensorArrayReadV3 TensorArrayScatterV3 TensorArraySizeV3 TensorArrayV3
+    TensorArrayWriteV3 TensorListConcatV2 TensorListElementShape TensorListFromTensor
     TensorListGather TensorListGetItem TensorListLength TensorListPopBack TensorListPushBack
     TensorListReserve TensorListResize TensorListScatterIntoExistingList TensorListScatterV2
     TensorListSetItem TensorListStack Tile TopKV2 Transpose TruncatedNormal Unpack
@@ -139,12 +137,12 @@ def check(graph, path, build=None):
                  for function in graph.graph_def.library.function for node in function.node_def]
     nodes = [("", node) for node in graph.graph_def.node]
     allowed = ALLOWED
-    if build and not all(node.op in allowed for _, node in functions + nodes):
+    if build and not all(node.op in ALLOWED or node.op in FILE_OPERATIONS
+                         for _, node in functions + nodes):
         allowed = ALLOWED | _operations(build) - set(FILE_OPERATIONS)
     for where, node in functions + nodes:
         saver = SAVER_SCOPE.match(node.name) and not where
-        if node.op not in allowed and node.op not in FILE_OPERATIONS or (
-                node.op in FILE_OPERATIONS and not saver):
+        if node.op not in (FILE_OPERATIONS if saver else ()) and node.op not in allowed:
             refuse(f"{node.name}{where} is the operation {node.op}")
         for source in map(_operation, node.input):
             if not where and SAVER_SCOPE.match(source) and not saver:

@@ -54,7 +54,8 @@ def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lam
       The `Evaluation` of the test images.
 
     Raises:
-      errors.UserError: a GPU is required and there is none.
+      errors.UserError: a GPU is required and there is none, or metrics.csv is damaged.
+      OSError: a file of the run cannot be written, as on a full disk.
       errors.Failure: TensorFlow failed, or training diverged; the message says how.
       errors.Interrupted: `should_stop` returned a signal's number.
     """

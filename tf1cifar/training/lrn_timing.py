@@ -1,7 +1,7 @@
-"""Which way to compute local response normalization is the faster one on this machine.
+"""Time the two implementations of local response normalization on this machine, and choose one.
 
-    lrn_seconds    time both ways on one device
-    choose_lrn     the recipe with the faster way
+    lrn_seconds    time both on one device
+    choose_lrn     the recipe with the faster one
 """
 
 import dataclasses

@@ -1,6 +1,5 @@
 """The records of a run: metrics.csv, TensorBoard events and the learning curve."""
 
-import os
 import sys
 import time
 
@@ -17,7 +16,7 @@ class Records:
 
     Args:
       folder: a `run_folder.RunFolder`.
-      step: the training step from which the run goes on. Rows and events of later steps, written
+      step: training step from which the run goes on. Rows and events of later steps, written
         before a kill, are dropped.
       title: heading of the learning curve.
     """
@@ -86,7 +85,7 @@ class Records:
             if value is not None and name not in ("epoch", "step")]))
         self.writer.flush()
         # Numbers as a later start will read them: NumPy writes 0.0001 as 1e-04, Python as 0.0001.
-        self.rows.append({name: value if value is None else run_folder.number(str(value))
+        self.rows.append({name: value if value is None else run_folder.cell_value(str(value))
                           for name, value in row.items()})
         self.folder.write_metrics(self.rows)
 
@@ -140,9 +139,8 @@ def rewrite_events(path, keep):
       path: a `pathlib.Path`.
       keep: function of a `tf.Event` -> bool.
     """
-    partial = files.partial_path(path)
     has_content = False
-    with tf.io.TFRecordWriter(str(partial)) as out:
+    with files.replacing_path(path) as partial, tf.io.TFRecordWriter(str(partial)) as out:
         try:
             for event in tf.train.summary_iterator(str(path)):
                 if keep(event):
@@ -150,8 +148,5 @@ def rewrite_events(path, keep):
                     has_content |= event.HasField("summary") or event.HasField("graph_def")
         except tf.errors.DataLossError:
             pass
-    if has_content:
-        os.replace(partial, path)
-    else:
-        partial.unlink()
-        path.unlink()
+    if not has_content:
+        files.remove(path)

@@ -1,7 +1,7 @@
-"""Restored runs: the three ways in which the tutorials get their weights back.
+"""Restore a trained run in one of the three ways of the tutorials.
 
     restored          a session with the weights of a run
-    prepare_function  the preparation of images that goes with them
+    prepare_function  the function that prepares images for the run's network
 """
 
 import contextlib
@@ -21,7 +21,7 @@ def prepare_function(folder, recipe):
 
     Args:
       folder: a `run_folder.RunFolder`.
-      recipe: its recipe.
+      recipe: the `recipes.Recipe` of the run.
 
     Raises:
       errors.UserError: the mean training image is needed, and is missing or damaged.
@@ -41,15 +41,15 @@ def restored(folder, checkpoint=None, via="saver", device="auto"):
       checkpoint: see `RunFolder.checkpoint_path`.
       via: 'saver' builds the graph from recipe.json and restores the variables; 'meta_graph'
         imports the graph that was saved with the checkpoint; 'saved_model' loads the SavedModel
-        that ends a training run.
+        that training writes at its end.
       device: see `session.session_config`.
 
     Yields:
-      (session, path): the session, and the path of what was restored.
+      (session, path): the session, and the path of the restored checkpoint or SavedModel.
 
     Raises:
       errors.UserError: there is no such run or checkpoint, or its graph is refused.
-      errors.Failure: TensorFlow cannot read it.
+      errors.Failure: TensorFlow cannot read the checkpoint or the graph.
     """
     _, recipe, data = folder.read_description()
     num_classes = len(data["class_names"])
@@ -102,10 +102,16 @@ def import_meta_graph(path, build=None):
 
 
 def load_saved_model(session, path, build=None):
-    """Load the SavedModel in the folder `path` into the session and its graph.
+    """Load a SavedModel into a session and its graph.
+
+    Args:
+      session: a session on an empty graph.
+      path: path of the SavedModel's folder.
+      build: see `graph_check.check`.
 
     Raises:
-      As `import_meta_graph`.
+      errors.UserError: the graph is refused, see `graph_check`.
+      errors.Failure: a file is missing or damaged; the message names the folder.
     """
     graph_check.check_saved_model(path, build)
     with _import_errors_as_failures(path):

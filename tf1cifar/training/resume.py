@@ -10,14 +10,14 @@ from tf1cifar.training.checkpoints import Checkpoints
 
 
 class Plan(NamedTuple):
-    """What to do in a run folder."""
+    """The decision about a run folder."""
     recipe: recipes.Recipe  # 'auto' settings of a run that resumes are those of that run
     resume: bool            # False clears the folder first
     finished: str           # a line that says that the run is done, '' while it is not
 
 
 def decide(folder, recipe, description, device="auto", overwrite=False):
-    """Decide what a training command does with a run folder.
+    """Decide between a new run, a resumed one and a finished one.
 
     Args:
       folder: a locked `run_folder.RunFolder`.
@@ -94,6 +94,9 @@ def resolve_auto(recipe, device, run=None):
       recipe: a `recipes.Recipe`.
       device: 'auto', 'cpu' or 'gpu'.
       run: the recipe of the run that resumes, None for a new run.
+
+    Returns:
+      A recipe whose `precision` is not 'auto'.
     """
     if run and recipe.precision == "auto":
         recipe = dataclasses.replace(recipe, precision=run.precision)

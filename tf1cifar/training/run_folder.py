@@ -15,6 +15,7 @@ This module imports neither TensorFlow nor NumPy: a script decides about a run b
 
 import contextlib
 import csv
+import errno
 import pathlib
 
 from tf1cifar import errors, files, recipes
@@ -60,34 +61,51 @@ class RunFolder:
     def locked(self):
         """Keep every other process from training in this folder.
 
-        The folder is made if need be. If no run is in it at the end of the block, it is left as it
-        was found. Half-written files of a run that was killed are removed at the start.
+        The folder is made if need be, and removed at the end of the block if no run is in it.
+        Half-written files of a run that was killed are removed at the start. A run that may only
+        be read needs no lock, since nothing can be trained in it.
 
         Raises:
           errors.UserError: another process is training here, or something else has this name.
         """
-        there = next(path for path in (self.path, *self.path.parents) if path.exists())
-        if not there.is_dir():
-            raise errors.UserError(f"--run-dir {self.path}: {there} is not a folder")
+        files.require_folder(self.path, "--run-dir")
         missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
-        self.path.mkdir(parents=True, exist_ok=True)
         lock_file = self.path / ".lock"
-        try:
-            with files.lock(lock_file) as new:
+        with contextlib.ExitStack() as stack:
+            new = False
+            try:
+                new = stack.enter_context(self._lock(lock_file))
                 if self.has_recipe():
                     self._tidy()
-                try:
-                    yield
-                finally:
-                    if new and not self.has_recipe():
+            except BlockingIOError:
+                raise errors.UserError(f"{self.path}: another process is training there; "
+                                       "wait for it or give another --run-dir") from None
+            except OSError as error:
+                read_only = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+                if not read_only or not self.has_recipe():
+                    raise
+            try:
+                yield
+            finally:
+                if not self.has_recipe():
+                    if new:
                         lock_file.unlink(missing_ok=True)
-        except BlockingIOError:
-            raise errors.UserError(f"{self.path}: another process is training there; "
-                                   "wait for it or give another --run-dir") from None
-        finally:
-            for path in missing:
-                with contextlib.suppress(OSError):  # not empty: the run is there
-                    path.rmdir()
+                    for path in missing:
+                        with contextlib.suppress(OSError):  # not empty, or gone
+                            path.rmdir()
+
+    @contextlib.contextmanager
+    def _lock(self, lock_file):
+        """`files.lock` in a folder that another process may remove in between."""
+        while True:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with contextlib.ExitStack() as stack:
+                try:
+                    new = stack.enter_context(files.lock(lock_file))
+                except FileNotFoundError:
+                    continue
+                yield new
+                return
 
     def _tidy(self):
         """Remove half-written files, nothing that is complete and nobody else's files."""
@@ -126,15 +144,19 @@ class RunFolder:
           errors.UserError: the file is missing, damaged, or of a newer format.
         """
         content = files.read_json(self.recipe_file)
+        number = content.get("format", 1)
+        if type(number) is int and number > recipes.FORMAT:
+            raise errors.UserError(f"{self.recipe_file}: format {number} was written by a newer "
+                                   f"version of this project; this one reads up to "
+                                   f"{recipes.FORMAT}")
         try:
             name, dataset = content["name"], content["dataset"]
-            recipe = recipes.from_dict(content["recipe"], content.get("format", 1))
+            recipe = recipes.from_dict(content["recipe"], number)
             _check_description(name, dataset, recipe)
         except KeyError as error:
             raise errors.UserError(f"{self.recipe_file}: no {error} in it; damaged") from error
         except (TypeError, ValueError) as error:
-            raise errors.UserError(f"{self.recipe_file}: {error}; damaged, or written by another "
-                                   "version of this project") from error
+            raise errors.UserError(f"{self.recipe_file}: damaged; {error}") from error
         return name, recipe, dataset
 
     def read_result(self):
@@ -181,7 +203,7 @@ class RunFolder:
                 rows = list(csv.DictReader(source))
             if any(list(row) != METRICS for row in rows):
                 raise ValueError(f"its columns are not {', '.join(METRICS)}")
-            rows = [{name: number(value) for name, value in row.items()} for row in rows]
+            rows = [{name: cell_value(value) for name, value in row.items()} for row in rows]
             if any(row[name] is None for row in rows for name in METRICS[:5]):
                 raise ValueError("a figure is missing")
         except (ValueError, OverflowError, csv.Error) as error:
@@ -210,7 +232,7 @@ def _check_description(name, dataset, recipe):
         raise ValueError("its description of the data set makes no sense")
 
 
-def number(text):
+def cell_value(text):
     """The content of a cell of metrics.csv: an int, a float, or None when it is empty."""
     if not text:
         return None

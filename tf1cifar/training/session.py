@@ -2,9 +2,9 @@
 
     session_config                 the processors and GPUs that a session uses
     device_name                    the device that a session computes on, in words
-    traced_run                     `session.run`, with a trace of its operations if asked for
+    traced_run                     `session.run`, which can write a trace of its operations
     tensorflow_errors_as_failures  a context that shortens TensorFlow's errors
-    short_message                  the line of a TensorFlow error that says what happened
+    short_message                  the line of a TensorFlow error that has the cause
 """
 
 import contextlib
@@ -47,14 +47,19 @@ def device_name(session):
 
 
 def traced_run(session, fetches, feed_dict, trace_file=None):
-    """`session.run(fetches, feed_dict)`, which also writes a trace of its operations if asked to.
+    """Call `session.run`, and write a trace of its operations if a file is given.
 
     Args:
+      session: the session.
+      fetches, feed_dict: the arguments of `session.run`.
       trace_file: `pathlib.Path` of a file for chrome://tracing; None for no trace.
+
+    Returns:
+      The values of `fetches`.
     """
     if trace_file is None:
         return session.run(fetches, feed_dict)
-    # A private module of TensorFlow, but the only way to a trace that a browser shows.
+    # `timeline` is private, but TensorFlow has no other writer of traces for a browser.
     from tensorflow.python.client import timeline
     metadata = tf.RunMetadata()
     values = session.run(fetches, feed_dict,
@@ -75,7 +80,7 @@ def tensorflow_errors_as_failures():
 
 
 def short_message(error):
-    """The line of a TensorFlow error that says what happened.
+    """The line of a TensorFlow error that has the cause.
 
     TensorFlow's message may begin with advice and a location in the graph, and ends with a stack
     trace. Only the line between them is kept.
