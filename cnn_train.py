@@ -72,6 +72,11 @@ def parse_arguments(arguments=None):
             name for name in recipes.AUGMENTATIONS if name in given["augment"])
         if given["augment"]:
             given.setdefault("steps_per_run", 1)
+    # Another network does not inherit settings that it does not have.
+    known = recipes.NETWORKS[given.get("network", recipe.network)]
+    for field in fields:
+        if field.name in recipes.NETWORKS[recipe.network] and field.name not in known:
+            given.setdefault(field.name, field.default)
     options.dataset_named = "dataset" in given
     try:
         return dataclasses.replace(recipe, **given), options
@@ -164,7 +169,7 @@ def main():
     check(recipe, description)
     folder = RunFolder(options.run_dir or f"runs/{options.recipe}")
     with folder.locked():
-        plan = resume.decide(folder, recipe, description, options.device, options.overwrite)
+        plan = resume.decide(folder, recipe, description, options.overwrite)
         if plan.finished:
             return print(plan.finished)
         print(f"recipe {options.recipe} on {dataset.name} ({dataset.directory}): "
@@ -182,11 +187,16 @@ def train(plan, dataset, description, folder, options):
         import matplotlib
         import numpy
 
-        from tf1cifar.training import loop, lrn_timing, session
+        from tf1cifar.data import preparation
+        from tf1cifar.training import loop, precision, session
     session.session_config(options.device)  # raises if the device does not exist
     recipe = plan.recipe
+    if recipe.precision == "auto":
+        shape = preparation.prepared_shape(description["image_shape"], recipe.preparation)
+        chosen, line = precision.choose(recipe, shape, len(dataset.class_names), options.device)
+        recipe = dataclasses.replace(recipe, precision=chosen)
+        print(line, flush=True)
     if not plan.resume:
-        recipe = lrn_timing.choose_lrn(recipe, options.device)
         folder.clear()
     folder.write_description(options.recipe, recipe, description, {
         "python": platform.python_version(), "tensorflow": tf.__version__,

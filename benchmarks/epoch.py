@@ -12,16 +12,16 @@ the end of the first step.
 """
 
 import argparse
+import dataclasses
 import resource
 import statistics
 import time
 
 import rivals
 
-from tf1cifar import data, recipes
-from tf1cifar.data import base
+from tf1cifar import console, data, recipes
+from tf1cifar.data import base, preparation
 from tf1cifar.data.feed import PREFETCH_BATCHES
-from tf1cifar.training import resume
 
 
 def timed(function, *arguments):
@@ -75,10 +75,15 @@ def main():
     """Train some epochs, and print the share that each part of an epoch has."""
     started = time.perf_counter() - time.process_time()  # includes the imports above
     options = parse_arguments()
-    recipe = resume.resolve_auto(recipes.RECIPES[options.recipe], "cpu")
+    recipe = recipes.RECIPES[options.recipe]
     dataset = data.load(recipe.dataset, options.data_dir)
     training, held_out = base.hold_out(dataset.train, recipe.held_out)
-    from tf1cifar.training import loop
+    with console.quiet_tensorflow():
+        from tf1cifar.training import loop, precision
+    shape = preparation.prepared_shape(training.images.shape[1:], recipe.preparation)
+    chosen, line = precision.choose(recipe, shape, len(dataset.class_names), "cpu")
+    recipe = dataclasses.replace(recipe, precision=chosen)
+    print(line)
     trainer = rivals.open_trainer(options.recipe, recipe, dataset, training,
                                   interleaved(loop.Trainer))
     steps = trainer.feed.steps_per_epoch

@@ -28,7 +28,6 @@ import json
 import os
 import pathlib
 import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -36,9 +35,9 @@ import time
 
 import rivals
 
-from tf1cifar import recipes
-from tf1cifar.training.resume import native_bfloat16
+from tf1cifar import console, machine, recipes
 
+CHOICE = "choice"  # name of the process that times layers as --precision auto does
 PRODUCTS = {f"product {precision}": precision for precision in ("float32", "bfloat16")}
 
 
@@ -175,18 +174,32 @@ def table(recipe, speeds):
     return lines
 
 
-def machine():
-    """A line with the processor and the versions of Python and the packages."""
-    cpu = platform.machine()
-    with contextlib.suppress(OSError):  # not Linux
-        names = re.findall(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
-        cpu = (names or [cpu])[0]
-    native = "native" if native_bfloat16() else "no native"
-    versions = [f"{package} {importlib.metadata.version(package)}"
-                for package in ("tensorflow", "keras", "torch")
-                if importlib.util.find_spec(package)]
-    return (f"{cpu}, {os.cpu_count()} cores, {native} bfloat16; "
-            f"Python {platform.python_version()}, {', '.join(versions)}")
+def choice(recipe):
+    """The timing by which `--precision auto` decides, in a process of its own.
+
+    Returns:
+      (precision, line): see `precision.choose`.
+    """
+    process = subprocess.run(
+        [sys.executable, "-W", "ignore", __file__, "--serve", json.dumps([CHOICE, recipe])],
+        stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(process.stdout)
+
+
+def serve_choice(recipe):
+    """The process of `choice`: prints its result as JSON."""
+    settings, _, shape = rivals.setting(recipe)
+    with console.quiet_tensorflow():
+        from tf1cifar.training import precision
+    print(json.dumps(precision.choose(settings, shape, 10, "cpu")))
+
+
+def versions():
+    """The versions of Python and of the packages that are compared, a dictionary."""
+    return {"python": platform.python_version(),
+            **{package: importlib.metadata.version(package)
+               for package in ("tensorflow", "keras", "torch")
+               if importlib.util.find_spec(package)}}
 
 
 def parse_arguments(arguments=None):
@@ -199,6 +212,9 @@ def parse_arguments(arguments=None):
     parser.add_argument("--rounds", type=int, default=5, help="number of rounds (default: 5)")
     parser.add_argument("--seconds", type=float, default=3.0,
                         help="length of each rival's turn in seconds (default: 3)")
+    parser.add_argument("--json", metavar="FILE", type=pathlib.Path,
+                        help="file for all figures, the machine and the versions, as JSON, from "
+                        "which benchmarks/tables.py makes the tables of docs/performance.md")
     parser.add_argument("--serve", type=json.loads, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
@@ -207,25 +223,38 @@ def main():
     """Measure the rivals and print the tables, or, with --serve, be the process of one rival."""
     options = parse_arguments()
     if options.serve:
-        return serve(*options.serve)
+        return (serve_choice(*options.serve[1:]) if options.serve[0] == CHOICE
+                else serve(*options.serve))
 
     names = list(PRODUCTS) + list(rivals.RIVALS)
     if not importlib.util.find_spec("torch"):
         names = [name for name in names if not name.startswith("torch")]
-        print("PyTorch is not installed, so the tables have no rows of PyTorch")
+        print("PyTorch is not installed, so the tables have no rows of PyTorch; "
+              "pip install -r requirements-benchmarks.txt")
     data = ("CIFAR-10 is that of --data-dir; MNIST's images" if options.data_dir
             else "All images")
-    print(f"{machine()}\n{data} are random pixels. The figures are medians of "
-          f"{options.rounds} rounds of {options.seconds:g} s, with the extremes in brackets.",
-          flush=True)
+    print(f"{machine.describe()}; {', '.join(map(' '.join, versions().items()))}\n"
+          f"{data} are random pixels. The figures are medians of {options.rounds} rounds of "
+          f"{options.seconds:g} s, with the extremes in brackets.", flush=True)
+    content = {"machine": machine.describe(), "versions": versions(), "rounds": options.rounds,
+               "seconds": options.seconds, "recipes": {}}
+    if options.json and options.json.exists():  # of recipes measured before, on this machine
+        before = json.loads(options.json.read_text())
+        if (before["machine"], before["versions"]) == (content["machine"], content["versions"]):
+            content["recipes"] = before["recipes"]
     for recipe in options.recipe:
+        chosen, line = choice(recipe)
         speeds, idle = measure(recipe, names, options)
         print("", *table(recipe, speeds), sep="\n")
-        print()
+        print(f"\n--precision auto: {line}")
         products = [f"{statistics.median(speeds[name]) * 2 * rivals.SIDE ** 3 / 1e9:,.0f} "
                     f"GFLOP/s {precision}" for name, precision in PRODUCTS.items()]
         print(f"The matrix product: {', '.join(products)}. The waiting processes together used "
               f"at most {100 * idle:.1f} % of a core.", flush=True)
+        content["recipes"][recipe] = {
+            "batch_size": rivals.setting(recipe)[0].batch_size, "auto": chosen, "speeds": speeds}
+        if options.json:
+            options.json.write_text(json.dumps(content, indent=1) + "\n")
     return None
 
 

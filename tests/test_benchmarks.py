@@ -43,7 +43,8 @@ def test_reproduce_and_trace(benchmark, forks, tiny_cifar, tmp_path):
     for name, options in (("hinge", []), ("two_layer_fc", ["--profile", "--steps-per-run", "1"])):
         result = forks.run(
             "cnn_train.py", ["--recipe", name, "--data-dir", tiny_cifar, "--run-dir",
-                             tmp_path / name, "--steps", 8, *options], tmp_path,
+                             tmp_path / name, "--steps", 8, "--precision", "float32",
+                             *options], tmp_path,
             {"PATH": os.environ["PATH"], "XDG_CACHE_HOME": str(tmp_path / "cache")})
         assert result.returncode == 0, result.stderr
     printed = benchmark("reproduce", "--cifar10", tiny_cifar, "--only", "hinge", "--out", tmp_path)
@@ -78,6 +79,26 @@ def test_throughput_table_has_ratios_within_rounds(throughput):
     *_, ours, tutorial = throughput.table("softmax", speeds)
     assert "| 5,500 | 2.50 (2.00 to 3.00) | 1.00 (1.00 to 1.00) |" in ours  # 100 images a step
     assert "| 2,500 | 1.00 (1.00 to 1.00) | 2.50 (2.00 to 3.00) |" in tutorial
+
+
+@pytest.mark.parametrize("torch", [True, False])
+def test_tables(torch, benchmark, tmp_path):
+    """Ratios are taken within rounds: 2.50 is neither 110 / 50 nor the ratio of the medians."""
+    speeds = {"product float32": [1.0, 1.0], "product bfloat16": [1.0, 1.0],
+              "ours float32": [30.0, 80.0], "ours bfloat16": [15.0, 20.0],
+              "tutorial": [10.0, 40.0], "keras float32": [3.0, 4.0]}
+    if torch:
+        speeds.update({"torch plain": [1.0, 2.0], "torch float32": [15.0, 80.0]})
+    content = {"machine": "a machine, 2 cores", "versions": {"python": "3.11"}, "rounds": 2,
+               "seconds": 1.5, "recipes": {
+                   "hinge": {"batch_size": 100, "auto": "float32", "speeds": speeds}}}
+    (tmp_path / "figures.json").write_text(json.dumps(content))
+    printed = benchmark("tables", tmp_path / "figures.json")
+    for words in ("### a machine, 2 cores", "| `hinge` | 100 | 5,500 | 1,750 | 2,500 | 350 |",
+                  "| `hinge` | 2.50 (2.00 to 3.00) | 2.50 (2.00 to 3.00) | ",
+                  "| `hinge` | 0.38 (0.25 to 0.50) | float32 |"):
+        assert words in printed, printed
+    assert ("PyTorch, tuned float32 | 1.50 (1.00 to 2.00) |" in printed) == torch
 
 
 @pytest.mark.parametrize("network", ["lrn_cnn", "linear", "batchnorm_cnn"])

@@ -42,6 +42,14 @@ def test_parse_arguments_takes_the_defaults_from_the_recipe():
     assert parse("--recipe dropout_cnn")[0] == recipes.RECIPES["dropout_cnn"]
 
 
+def test_parse_arguments_gives_another_network_its_own_settings():
+    recipe, _ = parse("--network linear")
+    assert (recipe.network, recipe.initialization) == ("linear", "he")
+    assert parse("--recipe dropout_cnn --network linear")[0].dropout == 0.0
+    with pytest.raises(errors.UserError, match="--initialization is normal.*no such option"):
+        parse("--network linear --initialization normal")
+
+
 def test_parse_arguments_notes_whether_the_data_set_is_named():
     assert parse("--dataset shapes")[1].dataset_named
     assert parse("--dataset cifar10")[1].dataset_named

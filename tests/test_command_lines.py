@@ -54,7 +54,7 @@ def run_dir(forks, tiny_cifar, tmp_path_factory):
     """(path of a finished run, output of its training)."""
     path = tmp_path_factory.mktemp("runs") / "run"
     result = forks.run("cnn_train.py", ["--data-dir", tiny_cifar, "--run-dir", path, "--epochs", 2,
-                                        "--batch-size", 30], path.parent,
+                                        "--batch-size", 30, "--precision", "float32"], path.parent,
                        environment_of(path.parent))
     assert (result.returncode, result.stderr) == (0, "")
     return path, result.stdout
@@ -71,10 +71,24 @@ def test_cnn_train_prints_a_run(run_dir):
     assert line == f"test accuracy {correct / 40:.4f} ({correct}/40)"
 
 
+def test_cnn_train_times_the_precision_once_and_reports_it(tiny_cifar, script, tmp_path):
+    settings = ("--data-dir", tiny_cifar, "--batch-size", 30, "--recipe", "hinge", "--epochs", 1)
+    lines = []
+    for run in ("one", "two"):
+        result = script("cnn_train.py", *settings, "--run-dir", run)
+        assert (result.returncode, result.stderr) == (0, "")
+        (line,) = [line for line in result.stdout.splitlines() if "computing in" in line]
+        precision = json.loads((tmp_path / run / "recipe.json").read_text())["recipe"]["precision"]
+        assert line.startswith(f"computing in {precision}: ")
+        lines.append(line)
+    assert lines[0].replace("timed now", "timed before") == lines[1]
+
+
 @pytest.mark.slow
 def test_cnn_train_reports_a_finished_run_and_trains_on(run_dir, tiny_cifar, script, tmp_path):
     path, _ = run_dir
-    settings = ("--data-dir", tiny_cifar, "--run-dir", path, "--batch-size", 30)
+    settings = ("--data-dir", tiny_cifar, "--run-dir", path, "--batch-size", 30, "--precision",
+                "float32")
     again = script("cnn_train.py", *settings, "--epochs", 2)
     assert again.returncode == 0
     assert "is finished: 12 steps (2 epochs)" in again.stdout and "--epochs 4" in again.stdout
@@ -126,7 +140,7 @@ def test_restore_model_classifies_pictures(run_dir, script, tmp_path):
 
 @pytest.mark.slow
 def test_cnn_train_without_data_and_network_uses_shapes(script, tmp_path):
-    result = script("cnn_train.py", "--steps", 2)
+    result = script("cnn_train.py", "--steps", 2, "--precision", "float32")
     assert result.returncode == 0
     tried, shapes, how = result.stderr.splitlines()
     assert "NO CIFAR-10" in tried and "127.0.0.1:9" in tried
@@ -478,7 +492,8 @@ def start_training(tiny_cifar, path, *arguments):
     """A training process that has printed its first epoch."""
     process = subprocess.Popen(
         [sys.executable, "-u", str(ROOT / "cnn_train.py"), "--data-dir", str(tiny_cifar),
-         "--run-dir", str(path), "--batch-size", "30", *arguments],
+         "--run-dir", str(path), "--batch-size", "30", "--precision", "float32",
+         *arguments],
         text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for line in process.stdout:
         if line.startswith("epoch 1/"):
@@ -497,7 +512,8 @@ def test_cnn_train_stops_at_a_signal_and_resumes(tiny_cifar, script, tmp_path):
     stopped = saved(RunFolder(path))[-1][0]
     assert f"stopped and saved at step {stopped}; the same command goes on" in error
     assert error.count("\n") == 1, error
-    settings = ("--data-dir", tiny_cifar, "--run-dir", path, "--batch-size", 30)
+    settings = ("--data-dir", tiny_cifar, "--run-dir", path, "--batch-size", 30, "--precision",
+                "float32")
     failed(script("cnn_train.py", *settings, "--steps", 3), 2, "trained for", "larger")
     on = script("cnn_train.py", *settings, "--steps", stopped + 5)
     assert f"resuming from step {stopped} of {stopped + 5}" in on.stdout

@@ -294,3 +294,17 @@ def test_learning_curve_of_one_epoch_has_only_the_measured_curves():
 def test_learning_curve_without_errors_is_empty():
     axes = drawing.learning_curve([row(1, 1.0), row(2, 1.0)], "any").axes[0]
     assert not axes.lines and axes.get_legend() is None
+
+
+def test_neighbour_correlation():
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((5, 5, 1, 64)).astype(np.float32)
+    assert max(map(abs, drawing.neighbour_correlation(noise))) < 0.1
+    stripes = np.broadcast_to(noise[:1], noise.shape)  # each column is constant
+    across, down = drawing.neighbour_correlation(stripes)
+    assert abs(across) < 0.2 and down == pytest.approx(1)
+    assert drawing.neighbour_correlation(np.ones((3, 3, 1, 2))) == (0.0, 0.0)
+    w = noise[:2, :, :, :3]  # against a sum written out
+    a, b = w[0].ravel() - w[0].mean(), w[1].ravel() - w[1].mean()
+    assert drawing.neighbour_correlation(w)[1] == pytest.approx(
+        (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()), rel=1e-5)

@@ -8,7 +8,8 @@ import tensorflow.compat.v1 as tf
 
 from tf1cifar import graph, recipes
 
-RECIPE = recipes.RECIPES["lrn_cnn"]
+FIRST_STDDEV = 0.001  # of `he_small_first`
+RECIPE = dataclasses.replace(recipes.RECIPES["lrn_cnn"], initialization="he")
 
 
 def run(tensors, feed=None):
@@ -61,13 +62,15 @@ def test_build_gives_lrn_cnn_the_shapes_and_parameters_of_the_book():
         "output/weights": [1024, 10], "output/biases": [10]}
 
 
-@pytest.mark.parametrize("name, conv2, dense, output", [
-    ("he", (2 / 1600) ** 0.5, (2 / 2304) ** 0.5, 0.004), ("normal", 1.0, 1.0, 1.0)],
-    ids=["he", "normal"])
-def test_build_draws_the_initial_weights(name, conv2, dense, output):
+@pytest.mark.parametrize("name, conv1, conv2, dense, output", [
+    ("he", (2 / 25) ** 0.5, (2 / 1600) ** 0.5, (2 / 2304) ** 0.5, 0.004),
+    ("he_small_first", FIRST_STDDEV, (2 / 1600) ** 0.5, (2 / 2304) ** 0.5, 0.004),
+    ("normal", 1.0, 1.0, 1.0, 1.0)], ids=["he", "he_small_first", "normal"])
+def test_build_draws_the_initial_weights(name, conv1, conv2, dense, output):
     with tf.Graph().as_default():
         build(initialization=name)
         values = run({v.op.name: v for v in tf.trainable_variables()})
+    assert values["conv1/weights"].std() == pytest.approx(conv1, rel=0.05)
     assert values["conv2/weights"].std() == pytest.approx(conv2, rel=0.03)
     assert values["dense/weights"].std() == pytest.approx(dense, rel=0.03)
     assert values["output/weights"].std() == pytest.approx(output, rel=0.05)
@@ -83,6 +86,25 @@ def test_build_draws_the_initial_weights_from_the_seed():
     first, again, other = weights(1), weights(1), weights(2)
     assert all(np.array_equal(a, b) for a, b in zip(first, again))
     assert not any(np.array_equal(a, b) for a, b in zip(first, other))
+
+
+@pytest.mark.parametrize("name", ["lrn_cnn", "two_layer_fc", "batchnorm_cnn", "tutorial_cnn"])
+def test_build_draws_weights_by_seed_and_name_alone(name):
+    """Operations that are created before, as by a later version, change no weights."""
+    def weights(operations_before):
+        recipe = dataclasses.replace(recipes.RECIPES[name], steps_per_run=1)
+        with tf.Graph().as_default():
+            for _ in range(operations_before):
+                tf.constant(1.0)
+            graph.build(recipe, (24, 24, 1), 10, 100)
+            return run({v.op.name: v for v in tf.trainable_variables() if "weights" in v.name})
+
+    first, later = weights(0), weights(7)
+    assert len(first) > 1
+    for key, values in first.items():
+        np.testing.assert_array_equal(values, later[key])
+    # Variables of one shape and distribution differ, since their names do.
+    assert len({values.ravel()[:9].tobytes() for values in first.values()}) == len(first)
 
 
 def test_build_changes_no_global_setting():

@@ -14,7 +14,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from support import runs
 
-from tf1cifar import graph, networks, recipes
+from tf1cifar import drawing, graph, networks, recipes
 from tf1cifar.data import preparation, shapes
 from tf1cifar.data.base import Split
 from tf1cifar.networks import layers
@@ -160,10 +160,25 @@ def test_lrn_cnn_refuses_fewer_than_two_convolutions():
 # Whole runs
 
 
+@pytest.mark.parametrize("initialization, visible", [("he_small_first", True), ("he", False)])
+def test_lrn_cnn_learns_visible_filters_from_a_small_start(
+        initialization, visible, small_shapes, tmp_path):
+    """Neighbouring weights of the first convolution become alike; He's noise hides that."""
+    recipe = dataclasses.replace(
+        recipes.RECIPES["lrn_cnn"], dataset="shapes", initialization=initialization, batch_size=50,
+        epochs=5, held_out=0.0, schedule="constant", precision="float32")
+    folder = runs.train(recipe, small_shapes, tmp_path)
+    weights = tf.train.load_checkpoint(folder.checkpoint_path()).get_tensor("conv1/weights")
+    across, down = drawing.neighbour_correlation(weights)
+    assert (min(across, down) > 0.3) == visible, (across, down)
+    assert visible or max(abs(across), abs(down)) < 0.15
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 def test_recipe_goes_the_whole_way(name, small_shapes, tmp_path):
-    rate = {"hinge": 3e-4, "softmax": 1e-6}  # the recipes' rates are for CIFAR-10
+    # The rates of these recipes are for CIFAR-10.
+    rate = {"hinge": 3e-4, "softmax": 1e-6, "two_layer_fc": 1e-4}
     recipe = recipes.RECIPES[name]
     recipe = dataclasses.replace(recipe, dataset="shapes", batch_size=50, epochs=2, steps=0,
                                  schedule="constant",

@@ -31,6 +31,7 @@ import itertools
 import os
 import pathlib
 import random
+import re
 import resource
 import select
 import shutil
@@ -53,7 +54,7 @@ from support import py2_pickle  # noqa: E402
 import cnn_train  # noqa: E402
 from tf1cifar import console  # noqa: E402
 from tf1cifar.data import cifar10  # noqa: E402
-from tf1cifar.training import checkpoints, loop, lrn_timing  # noqa: E402, F401 - once for all forks
+from tf1cifar.training import checkpoints, loop, precision  # noqa: E402, F401 - once for all forks
 from tf1cifar.training.run_folder import RunFolder  # noqa: E402
 
 tf.logging.set_verbosity(tf.logging.ERROR)
@@ -115,6 +116,7 @@ class Start:
             sys.argv = ["cnn_train.py", *map(str, arguments)]
             # TensorFlow is imported and quiet already, so its first session is not needed.
             console.quiet_tensorflow = lambda: contextlib.nullcontext(tf)
+            give_timing(pathlib.Path(sys.argv[sys.argv.index("--run-dir") + 1]), outputs)
             before()
             console.run(cnn_train.main, "cnn_train.py")
         except SystemExit as end:
@@ -162,6 +164,17 @@ class Start:
 
     def complaint(self):
         return self.err.read_text()
+
+
+def give_timing(run, outputs):
+    """Let the timing by which --precision auto decides favour another precision in every start.
+
+    A run must keep the choice of its first start, with which it began, whenever it is killed.
+    """
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(dir=outputs)  # nothing is remembered
+    faster = "float32" if (run / "recipe.json").exists() else "bfloat16"
+    precision.layer_seconds = lambda *_: {
+        name: 1.0 if name == faster else 2.0 for name in precision.DTYPES}
 
 
 def give_up_rights():
@@ -301,9 +314,34 @@ def events(folder):
     for path in sorted(folder.events.iterdir()):
         for event in tf.train.summary_iterator(str(path)):
             if event.graph_def:
-                found.append((0, "graph", digest(tf.GraphDef.FromString(event.graph_def))))
+                found.append((0, "graph", graph_digest(tf.GraphDef.FromString(event.graph_def))))
             found += [(event.step, value.tag, digest(value)) for value in event.summary.value]
     return sorted(found)
+
+
+def graph_digest(definition):
+    """A digest of a GraphDef that does not depend on the names of its functions.
+
+    TensorFlow numbers functions through all graphs of a process, those of a timing included.
+    """
+    functions = {item.signature.name: item for item in definition.library.function}
+    pattern = re.compile("|".join(map(re.escape, sorted(functions, key=len, reverse=True))) or "$^")
+    order = []  # names as they first appear
+
+    def rename(match):
+        if match[0] not in order:
+            order.append(match[0])
+        return f"function-{order.index(match[0])}"
+
+    def renamed(message):
+        return pattern.sub(rename, str(message))
+
+    text = "".join(map(renamed, definition.node))
+    done = 0
+    while done < len(order):
+        text += renamed(functions[order[done]])
+        done += 1
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def saved(folder, kind="model.ckpt"):

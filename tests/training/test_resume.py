@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tf1cifar import errors
+from tf1cifar import errors, recipes
 from tf1cifar.training import resume
 from tf1cifar.training.run_folder import RunFolder
 
@@ -70,20 +70,32 @@ def test_decide_starts_anew_before_the_first_checkpoint(recipe, description, tmp
     assert resume.decide(folder, recipe, description) == (recipe, False, "")
 
 
-def test_decide_keeps_the_precision_and_lrn_of_the_run(run, recipe, description, monkeypatch):
-    monkeypatch.setattr(resume, "native_bfloat16", lambda: True)
+def test_decide_keeps_the_precision_and_lrn_of_the_run(run, recipe, description):
     automatic = dataclasses.replace(recipe, precision="auto", lrn="auto", epochs=5)
     plan = resume.decide(run, automatic, description)
     assert (plan.recipe.precision, plan.recipe.lrn) == ("float32", "product")
-    assert resume.decide(run, automatic, description, "cpu", True).recipe.precision == "bfloat16"
+    anew = resume.decide(run, automatic, description, overwrite=True)
+    assert (anew.recipe.precision, anew.recipe.lrn) == ("auto", "product")
 
 
-@pytest.mark.parametrize("native, device, gpus, precision", [
-    (True, "auto", [], "bfloat16"), (False, "auto", [], "float32"),
-    (True, "auto", ["/dev/nvidia0"], "float32"), (True, "cpu", ["/dev/nvidia0"], "bfloat16")])
-def test_resolve_auto_of_a_new_run(native, device, gpus, precision, recipe, monkeypatch):
-    monkeypatch.setattr(resume, "native_bfloat16", lambda: native)
-    monkeypatch.setattr(resume.pathlib.Path, "glob", lambda path, pattern: gpus)
-    automatic = dataclasses.replace(recipe, precision="auto", lrn="auto")
-    assert resume.resolve_auto(automatic, device) == dataclasses.replace(
-        automatic, precision=precision)
+@pytest.mark.parametrize("changes, precision", [
+    ({}, "bfloat16"), ({"epochs": 9}, "bfloat16"), ({"seed": 1}, "auto")])
+def test_decide_keeps_the_choice_of_a_run_without_checkpoints(
+        changes, precision, recipe, description, tmp_path):
+    """A run killed before its first checkpoint must not be timed again, which may end otherwise."""
+    folder = RunFolder(tmp_path)
+    folder.write_description("a test", dataclasses.replace(recipe, precision="bfloat16"),
+                             description, {})
+    automatic = dataclasses.replace(recipe, precision="auto", lrn="auto", **changes)
+    plan = resume.decide(folder, automatic, description)
+    assert not plan.resume and plan.recipe.precision == precision
+    folder.recipe_file.write_text("{")
+    assert resume.decide(folder, automatic, description).recipe.precision == "auto"
+
+
+@pytest.mark.parametrize("network, lrn", [("lrn_cnn", "product"), ("linear", "auto")])
+def test_resolve_lrn(network, lrn):
+    recipe = recipes.Recipe(network=network)
+    assert resume.resolve_lrn(recipe).lrn == lrn
+    native = recipes.Recipe(lrn="native")
+    assert resume.resolve_lrn(native) is native

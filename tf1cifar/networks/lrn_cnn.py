@@ -29,8 +29,10 @@ def inference(images, num_classes, is_training, *, initialization, conv_layers, 
       is_training: bool tensor.
       initialization: 'he' draws the weights of a ReLU layer from a normal distribution of
         variance 2 / inputs (K. He et al., *Delving Deep into Rectifiers*, 2015), sets the
-        biases to 0 and starts with logits near zero; 'normal' draws every weight and bias
-        from N(0, 1), like the book.
+        biases to 0 and starts with logits near zero; 'he_small_first' does the same but for the
+        first convolution, which starts so close to zero (standard deviation 0.001) that its
+        trained filters are not hidden by their initial noise; 'normal' draws every weight and
+        bias from N(0, 1), like the book.
       conv_layers: number of convolutions, at least two.
       dropout: share of the dense layer's outputs that is dropped in training.
       lrn: the `method` of `layers.lrn`.
@@ -43,14 +45,17 @@ def inference(images, num_classes, is_training, *, initialization, conv_layers, 
     """
     if conv_layers < 2:
         raise ValueError(f"lrn_cnn: {conv_layers} convolutions, expected at least 2")
-    if initialization == "he":
-        weights, biases = tf.initializers.he_normal(), tf.zeros_initializer()
-        last_weights = tf.random_normal_initializer(stddev=0.004)
+    if initialization == "normal":
+        first_weights = weights = biases = last_weights = tf.random_normal_initializer(stddev=1.0)
     else:
-        weights = biases = last_weights = tf.random_normal_initializer(stddev=1.0)
+        first_weights = weights = tf.initializers.he_normal()
+        biases = tf.zeros_initializer()
+        last_weights = tf.random_normal_initializer(stddev=0.004)
+    if initialization == "he_small_first":
+        first_weights = tf.random_normal_initializer(stddev=0.001)
 
     with tf.variable_scope("conv1"):
-        x = layers.conv2d(images, 64, 5, weights, biases, layers.relu, pool=(2, 2))
+        x = layers.conv2d(images, 64, 5, first_weights, biases, layers.relu, pool=(2, 2))
         x = layers.lrn(x, lrn)
     with tf.variable_scope("conv2"):
         x = layers.lrn(layers.conv2d(x, 64, 5, weights, biases, layers.relu), lrn)

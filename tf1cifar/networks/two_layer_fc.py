@@ -12,6 +12,14 @@ import tensorflow.compat.v1 as tf
 from tf1cifar.networks import layers
 
 
+class _TruncatedNormalByInputs(tf.truncated_normal_initializer):
+    """Like the source: the variance is 1 / inputs before the truncation, which reduces it."""
+
+    def __call__(self, shape, dtype=None, partition_info=None):
+        self.stddev = shape[0] ** -0.5
+        return super().__call__(shape, dtype, partition_info)
+
+
 def inference(images, num_classes, is_training, *, dropout):
     """The logits of a batch of images.
 
@@ -27,10 +35,7 @@ def inference(images, num_classes, is_training, *, dropout):
     Returns:
       A tensor of the dtype of `images`, [batch, num_classes].
     """
-    # Like the source: the variance is 1 / inputs before the truncation, which reduces it.
-    def weights(shape, dtype=tf.float32, partition_info=None):
-        return tf.truncated_normal(shape, stddev=shape[0] ** -0.5, dtype=dtype)
-
+    weights = _TruncatedNormalByInputs()
     with tf.variable_scope("hidden"):
         x = layers.relu(layers.dense(images, 120, weights, tf.zeros_initializer()))
         x = layers.dropout(x, dropout, is_training)

@@ -1,8 +1,6 @@
 """The decision about a run folder: start anew, resume, or leave a finished run alone."""
 
 import dataclasses
-import pathlib
-import re
 from typing import NamedTuple
 
 from tf1cifar import errors, recipes
@@ -11,42 +9,41 @@ from tf1cifar.training.checkpoints import Checkpoints
 
 class Plan(NamedTuple):
     """The decision about a run folder."""
-    recipe: recipes.Recipe  # 'auto' settings of a run that resumes are those of that run
+    recipe: recipes.Recipe  # 'auto' settings are those of the run that is there, if they fit
     resume: bool            # False clears the folder first
     finished: str           # a line that says that the run is done, '' while it is not
 
 
-def decide(folder, recipe, description, device="auto", overwrite=False):
+def decide(folder, recipe, description, overwrite=False):
     """Decide between a new run, a resumed one and a finished one.
 
     Args:
       folder: a locked `run_folder.RunFolder`.
       recipe: the `recipes.Recipe` of the command.
       description: the dictionary of `data.describe`.
-      device: 'auto', 'cpu' or 'gpu'.
       overwrite: whether to delete a run that is there.
 
     Returns:
-      A `Plan`.
+      A `Plan`. The precision of a new run may still be 'auto', see `precision.choose`.
 
     Raises:
       errors.UserError: the folder holds something that the command cannot continue.
     """
     if overwrite:
-        return Plan(resolve_auto(recipe, device), False, "")
+        return Plan(resolve_lrn(recipe), False, "")
     if not folder.has_recipe():
         if leftover := folder.leftover_files():
             raise errors.UserError(f"{leftover[0]} is there, but no recipe.json; give another "
                                    "--run-dir, or --overwrite to delete it")
-        return Plan(resolve_auto(recipe, device), False, "")
+        return Plan(resolve_lrn(recipe), False, "")
     if not folder.has_checkpoints():
         if folder.metrics_file.exists() or folder.result_file.exists():
             raise errors.UserError(f"{folder.checkpoints} is empty or gone, so the run cannot "
                                    "resume; give another --run-dir, or --overwrite to start anew")
-        return Plan(resolve_auto(recipe, device), False, "")  # no checkpoint yet: nothing to keep
+        return Plan(resolve_lrn(_as_chosen_before(folder, recipe)), False, "")
 
     _, run, dataset = folder.read_description()
-    recipe = resolve_auto(recipe, device, run)
+    recipe = keep_choices(recipe, run)
     changed = recipes.differences(run, recipe)
     if not changed and dataset["crc32"] != description["crc32"]:
         changed = [f"other images in {description['directory']} than in "
@@ -84,35 +81,49 @@ def finished(folder, recipe, description):
             f"number, such as {longer}")
 
 
-def resolve_auto(recipe, device, run=None):
-    """Replace 'auto' settings by those of a run, or by the defaults of this machine.
-
-    A GPU gets float32. The `lrn` of a new run stays 'auto' until TensorFlow can be asked, see
-    `lrn_timing.choose_lrn`.
+def keep_choices(recipe, run):
+    """Replace 'auto' settings by those of the run that `recipe` continues.
 
     Args:
       recipe: a `recipes.Recipe`.
-      device: 'auto', 'cpu' or 'gpu'.
-      run: the recipe of the run that resumes, None for a new run.
+      run: the recipe of the run.
 
     Returns:
-      A recipe whose `precision` is not 'auto'.
+      A `recipes.Recipe`.
     """
-    if run and recipe.precision == "auto":
-        recipe = dataclasses.replace(recipe, precision=run.precision)
-    if run and recipe.lrn == "auto" and recipe.network == run.network:
-        recipe = dataclasses.replace(recipe, lrn=run.lrn)
     if recipe.precision == "auto":
-        gpu = device != "cpu" and any(pathlib.Path("/dev").glob("nvidia[0-9]*"))
-        recipe = dataclasses.replace(
-            recipe, precision="bfloat16" if native_bfloat16() and not gpu else "float32")
+        recipe = dataclasses.replace(recipe, precision=run.precision)
+    if recipe.lrn == "auto" and recipe.network == run.network:
+        recipe = dataclasses.replace(recipe, lrn=run.lrn)
     return recipe
 
 
-def native_bfloat16():
-    """Whether the processor has instructions for bfloat16, without which it is slow."""
+def _as_chosen_before(folder, recipe):
+    """The recipe with the choices of a run that was killed before its first checkpoint.
+
+    The run starts anew, but a new timing must not decide differently. Other settings than those
+    of the run, or a damaged recipe.json, make it another run.
+    """
     try:
-        flags = pathlib.Path("/proc/cpuinfo").read_text()
-    except OSError:  # not Linux
-        return False
-    return bool(re.search(r"\b(avx512_bf16|amx_bf16)\b", flags))
+        run = folder.read_description()[1]
+    except errors.UserError:
+        return recipe
+    kept = keep_choices(recipe, run)
+    return recipe if recipes.differences(run, kept) else kept
+
+
+def resolve_lrn(recipe):
+    """Replace the setting 'auto' of `lrn` by 'product'.
+
+    On a CPU the product with its gradient is 4 to 5 times as fast as TensorFlow's operation
+    (benchmarks/lrn.py). On a GPU nobody has compared them yet; --lrn native is TensorFlow's.
+
+    Args:
+      recipe: a `recipes.Recipe`.
+
+    Returns:
+      A `recipes.Recipe`; `recipe` itself if its network has no option `lrn`.
+    """
+    if recipe.lrn == "auto" and "lrn" in recipes.NETWORKS[recipe.network]:
+        return dataclasses.replace(recipe, lrn="product")
+    return recipe
