@@ -1,4 +1,4 @@
-"""The machine that computes: its name for comparisons, and its memory.
+"""The name of the machine that computes, for comparisons.
 
     describe  processor and cores
 """
