@@ -186,7 +186,7 @@ EXCEPTIONS = {  # TensorFlow writes these files itself; the others are no files
     "tf1cifar/training/loop.py": {"self.save", "self.checkpoints.save"},
     "tf1cifar/data/preparation.py": {"np.save"},  # to memory
 }
-NO_FILES = {"dataclasses.replace", "held_out._replace"}
+NO_FILES = {"dataclasses.replace", "held_out._replace", "copy.copy"}
 
 
 def opens_for_writing(call):
