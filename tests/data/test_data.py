@@ -6,10 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
-from support import mnist_files
+from support import cifar_files, mnist_files
 
 from tf1cifar import data, errors, recipes
-from tf1cifar.data import base
+from tf1cifar.data import base, own_pictures
 from tf1cifar.data.download import cache_folder
 
 
@@ -22,13 +22,15 @@ def test_titles_and_download_hints_name_the_same_data_sets():
     assert data.TITLES.keys() == data.DOWNLOAD_HINTS.keys()
 
 
-def test_load(tiny_cifar, digits):
+def test_load(tiny_cifar, digits, tmp_path):
+    hundred = cifar_files.write_cifar100(tmp_path / "hundred")
     assert data.load("cifar10", tiny_cifar).train.images.shape == (200, 32, 32, 3)
     assert data.load("mnist", str(digits)).train.images.shape == (7, 28, 28, 1)
     shapes = data.load("shapes")
     assert shapes.directory == str(cache_folder() / "shapes-1")
     assert [data.load(name, folder).name for name, folder in (
-        ("cifar10", tiny_cifar), ("mnist", digits), ("shapes", shapes.directory))] == [*data.TITLES]
+        ("cifar10", tiny_cifar), ("cifar100", hundred), ("cifar100-coarse", hundred),
+        ("mnist", digits), ("shapes", shapes.directory), ("folders", tiny_cifar))] == [*data.TITLES]
 
 
 @pytest.mark.parametrize("name", ["cifar10", "mnist"])
@@ -49,7 +51,7 @@ def test_load_expands_a_home_folder(tiny_cifar, digits, monkeypatch):
 
 
 def test_load_refuses_an_unknown_name():
-    with pytest.raises(ValueError, match="data set 'cifar', expected one of cifar10, mnist, shap"):
+    with pytest.raises(ValueError, match="data set 'cifar', expected one of cifar10, cifar100, "):
         data.load("cifar")
 
 
@@ -60,7 +62,8 @@ def test_describe(tiny_cifar, monkeypatch):
     assert found == json.loads(json.dumps(found)) == {
         "name": "cifar10", "directory": str(tiny_cifar), "class_names": list(dataset.class_names),
         "image_shape": [32, 32, 3], "training_images": 150, "held_out_images": 50,
-        "test_images": 40, "crc32": base.fingerprint(dataset)}
+        "test_images": 40, "crc32": base.fingerprint(dataset),
+        "border": own_pictures.border_range(dataset.train.images)}
     assert found["crc32"] == "c49fff4d", "the fixture's bytes must not change"
 
 
@@ -104,3 +107,16 @@ def test_reload_draws_shapes_again(tmp_path):
     found = data.reload(description)
     assert found.directory == str(cache_folder() / "shapes-1")
     assert base.fingerprint(found) == description["crc32"]
+
+
+def test_reload_draws_nothing_where_a_description_says(tmp_path):
+    """A run folder may come from a stranger, and restoring is reading."""
+    shapes = data.describe(data.load("shapes"), recipes.Recipe(dataset="shapes"))
+    (tmp_path / "mine").mkdir()
+    found = data.reload({**shapes, "directory": str(tmp_path / "mine")})
+    assert base.fingerprint(found) == shapes["crc32"]
+    assert found.directory == str(cache_folder() / "shapes-1")
+    with pytest.raises(base.DataError, match="no drawn shapes there"):
+        data.reload(shapes, tmp_path / "mine")
+    assert not list((tmp_path / "mine").iterdir())
+    assert data.reload({**shapes, "directory": "/nowhere"}, found.directory).name == "shapes"

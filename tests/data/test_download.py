@@ -1,6 +1,5 @@
-"""data/download.py: the cache, the search for a data set, and downloads of single files."""
+"""data/download.py: the cache, and downloads of single files."""
 
-import pathlib
 import socket
 import tempfile
 import threading
@@ -11,10 +10,9 @@ from support.web import free_port, md5
 
 from tf1cifar import errors
 from tf1cifar.data import download
-from tf1cifar.data.base import DataError
 
 # ---------------------------------------------------------------------------------------
-# Finding
+# The cache
 
 
 def test_cache_folder_is_in_xdg_cache_home(tmp_path, monkeypatch):
@@ -36,79 +34,6 @@ def test_cache_folder_is_temporary_without_a_home(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file/below"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert download.cache_folder() == tmp_path / "tf1-cifar10"
-
-
-def test_expanded_replaces_a_home_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert download.expanded("~/data") == tmp_path / "data"
-    assert download.expanded(pathlib.Path("~")) == tmp_path
-    assert download.expanded("a/~") == pathlib.Path("a/~")
-    assert download.expanded("~no-such-user/x") == pathlib.Path("~no-such-user/x")
-
-
-def find_folder(data_dir=None):
-    """Find a data set of the files `a` and `b`. Its download only returns a path."""
-    return download.find_folder(
-        data_dir, variable="CIFAR10_DIR", name="pair",
-        has_any=lambda folder: (folder / "a").exists() or (folder / "b").exists(),
-        is_complete=lambda folder: (folder / "a").exists() and (folder / "b").exists(),
-        download=lambda folder: folder / "downloaded", missing="no pair there")
-
-
-def pair(folder, names="ab"):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        (folder / name).touch()
-    return folder
-
-
-def test_find_folder_prefers_option_variable_here_cache_download(bare, monkeypatch):
-    cache = download.cache_folder()
-    assert find_folder() == cache / "downloaded"
-    cached = pair(cache / "pair")
-    assert find_folder() == cached == bare / "cache/tf1-cifar10/pair"
-    pair(bare / "pair")
-    assert find_folder() == pathlib.Path("pair")
-    pair(bare / "variable")
-    monkeypatch.setenv("CIFAR10_DIR", "variable")
-    assert find_folder() == pathlib.Path("variable")
-    option = pair(bare / "option/pair")
-    assert find_folder(option) == option
-    assert find_folder(str(option.parent)) == option, "the folder above is accepted too"
-
-
-@pytest.mark.parametrize("name", "ab")
-def test_find_folder_takes_half_a_data_set_from_the_user_but_not_from_the_cache(bare, name):
-    pair(download.cache_folder() / "pair", name)
-    assert find_folder() == download.cache_folder() / "downloaded"
-    pair(bare / "pair", name)
-    assert find_folder("pair") == find_folder() == pathlib.Path("pair")
-
-
-def test_find_folder_tries_only_the_named_place(bare, monkeypatch):
-    pair(bare / "pair")
-    pair(download.cache_folder() / "pair")
-    (bare / "empty").mkdir()
-    with pytest.raises(DataError, match="^--data-dir empty: no pair there$"):
-        find_folder("empty")
-    monkeypatch.setenv("CIFAR10_DIR", "absent")
-    with pytest.raises(DataError, match="^CIFAR10_DIR absent: no pair there$"):
-        find_folder()
-
-
-def test_find_folder_ignores_an_empty_variable(bare, monkeypatch):
-    monkeypatch.setenv("CIFAR10_DIR", "")
-    assert find_folder() == download.cache_folder() / "downloaded"
-
-
-def test_find_folder_expands_a_home_folder(bare, monkeypatch):
-    monkeypatch.setenv("HOME", str(bare / "home"))
-    folder = pair(bare / "home/data/pair")
-    assert find_folder("~/data") == find_folder("~/data/pair") == folder
-    monkeypatch.setenv("CIFAR10_DIR", "~/data")
-    assert find_folder() == folder
-    with pytest.raises(DataError, match="^--data-dir ~no-such-user/data: no pair there$"):
-        find_folder("~no-such-user/data")
 
 
 # ---------------------------------------------------------------------------------------
@@ -170,3 +95,34 @@ def test_fetch_from_a_server_that_does_not_speak_http(tmp_path, answer, hangs):
 def test_fetch_does_not_hide_errors_of_the_disk(server, tmp_path):
     with pytest.raises(FileNotFoundError):
         download.fetch(server.file(b"content"), md5(b"content"), tmp_path / "absent/file")
+
+
+def test_fetch_gives_up_a_server_that_sends_too_slowly_or_without_end(
+        server, tmp_path, monkeypatch):
+    content = bytes(3 << 20)
+    monkeypatch.setattr(download, "MAX_BYTES", 1 << 20)
+    with pytest.raises(errors.Failure, match="it sends more than 1,048,576 bytes"):
+        download.fetch(server.file(content), md5(content), tmp_path / "file")
+    monkeypatch.setattr(download, "MAX_BYTES", 1 << 30)
+    monkeypatch.setattr(download, "PATIENCE", 0.0)
+    monkeypatch.setattr(download, "SLOWEST", 1e15)
+    with pytest.raises(errors.Failure, match="it sends .* bytes a second"):
+        download.fetch(server.file(content), md5(content), tmp_path / "file")
+
+
+def test_fetch_names_a_proxy_and_no_password(tmp_path, monkeypatch):
+    proxy = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("http_proxy", f"http://me:secret@{proxy}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(errors.Failure) as caught:
+        download.fetch("http://user:hidden@example.org/a/file", "0" * 32, tmp_path / "file")
+    message = str(caught.value)
+    assert message.startswith("cannot download http://example.org/a/file through the proxy "
+                              f"http://{proxy}: ")
+    assert "secret" not in message and "hidden" not in message
+
+
+def test_fetch_says_what_it_downloads_and_from_where(server, tmp_path, capsys):
+    content = bytes(2_000_000)
+    download.fetch(server.file(content), md5(content), tmp_path / "file")
+    assert capsys.readouterr().err == "downloading file (2 MB) from 127.0.0.1\n"

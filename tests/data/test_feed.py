@@ -268,6 +268,15 @@ def test_images_seen_is_the_size_of_the_batches(order, images):
     assert four.images_seen(3, 3) == sum(images)
 
 
+@pytest.mark.parametrize("name", ["getpriority", "setpriority"])
+def test_lower_thread_priority_may_be_forbidden(name, monkeypatch):
+    def forbidden(*arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, name, forbidden)
+    lower_thread_priority()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
 def test_lower_thread_priority_leaves_other_threads_alone():
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())

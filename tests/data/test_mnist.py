@@ -1,11 +1,14 @@
-"""data/mnist.py: finding, downloading and reading IDX files, intact, damaged and hostile ones."""
+"""data/mnist*.py: finding, downloading and reading files, intact, damaged and hostile ones."""
 
 import functools
 import gzip
+import io
 import itertools
 import pathlib
+import re
 import struct
 import tracemalloc
+import zipfile
 
 import hypothesis
 import numpy as np
@@ -15,20 +18,25 @@ from support import web
 from support.damage import changed
 from support.folders import tree
 from support.mnist_files import (
+    arrays,
     contents,
+    csv,
     idx,
     images_file,
     labels_file,
+    npz,
     pixels,
     write_data_set,
     zipped,
 )
 
 from tf1cifar import errors
-from tf1cifar.data import mnist
+from tf1cifar.data import mnist, mnist_csv, mnist_layouts, official
 from tf1cifar.data.base import DataError
 from tf1cifar.data.download import cache_folder
 
+NOT_OFFICIAL = ("these are not the official images of MNIST (their checksums differ): compare "
+                "accuracies only with runs on the same data")
 IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 
 
@@ -64,7 +72,7 @@ def test_find_refuses_a_named_folder_without_data(bare, monkeypatch):
     write_data_set(bare / "mnist")  # not the named folder
     (bare / "empty").mkdir()
     (bare / "empty" / mnist.FILES[0]).mkdir()  # a folder instead of a file
-    with pytest.raises(DataError, match=r"^--data-dir empty: no MNIST there .*MNIST_DIR\.$"):
+    with pytest.raises(DataError, match=r"^--data-dir empty: no MNIST there.*npz.*MNIST_DIR\.$"):
         mnist.find("empty")
     monkeypatch.setenv("MNIST_DIR", "absent")
     with pytest.raises(DataError, match="^MNIST_DIR absent: no MNIST there"):
@@ -74,7 +82,7 @@ def test_find_refuses_a_named_folder_without_data(bare, monkeypatch):
 def test_find_ignores_an_empty_variable_and_a_folder_of_other_files(bare, monkeypatch):
     cached = write_data_set(cache_folder() / "mnist")
     (bare / "mnist").mkdir()
-    (bare / "mnist/mnist.npz").touch()
+    (bare / "mnist/emnist.npz").touch()
     monkeypatch.setenv("MNIST_DIR", "")
     assert mnist.find() == cached
 
@@ -225,7 +233,7 @@ def test_load_reads_every_spelling(tmp_path, dot, suffix, gzipped):
         (tmp_path / name).write_bytes(content if gzipped else gzip.decompress(content))
     assert mnist.find(tmp_path) == tmp_path
     found = mnist.load(str(tmp_path))
-    assert (found.name, found.directory, found.note) == ("mnist", str(tmp_path), "")
+    assert (found.name, found.directory, found.note) == ("mnist", str(tmp_path), NOT_OFFICIAL)
     assert found.class_names == ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
     assert_split(found.train, 7, 1)
     assert_split(found.test, 4, 0)
@@ -238,7 +246,7 @@ def test_load_divides_the_test_files_alone(tmp_path, count, kept):
     assert_split(found.train, count, 0)
     assert_split(found.test, count, 0, start=kept)
     assert found.note == (f"only the t10k files are there: {kept} of their images are "
-                          f"for training, {count - kept} for testing")
+                          f"for training, {count - kept} for testing\n{NOT_OFFICIAL}")
 
 
 def test_load_divides_as_many_images_as_the_official_test_files_hold(tmp_path):
@@ -247,7 +255,7 @@ def test_load_divides_as_many_images_as_the_official_test_files_hold(tmp_path):
     (tmp_path / LABELS).write_bytes(idx(10_000, values=labels.astype(np.uint8)))
     found = mnist.load(tmp_path)
     assert found.note == ("only the t10k files are there: 8,500 of their images are for "
-                          "training, 1,500 for testing")
+                          f"training, 1,500 for testing\n{NOT_OFFICIAL}")
     assert found.train.images.shape == (8500, 28, 28, 1)
     assert found.test.images.shape == (1500, 28, 28, 1)
     np.testing.assert_array_equal(found.train.labels, labels[:8500])
@@ -367,6 +375,236 @@ def test_load_of_a_file_that_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.open", forbidden)
     with pytest.raises(DataError, match=r"idx3-ubyte\.gz: cannot be read \(Permission denied\)$"):
         mnist.load(tmp_path)
+
+
+# ---------------------------------------------------------------------------------------
+# Other layouts
+
+
+def assert_whole(found, note=NOT_OFFICIAL):
+    assert_split(found.train, 7, 1)
+    assert_split(found.test, 4, 0)
+    assert found.note == note
+
+
+@pytest.mark.parametrize("spell", [
+    lambda plain: f"{plain}/{plain}", lambda plain: f"{plain}/{plain.replace('-idx', '.idx')}",
+    lambda plain: plain.replace("-", "_"), lambda plain: plain.replace("-", "."),
+    lambda plain: f"{plain.upper()}.GZ"], ids=["folder", "folder, dot", "_", ".", "upper case"])
+def test_load_reads_other_programs_names(tmp_path, spell):
+    for name, content in contents().items():
+        path = tmp_path / spell(name.removesuffix(".gz"))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    assert mnist.find(tmp_path) == tmp_path
+    assert_whole(mnist.load(tmp_path))
+
+
+def test_find_prefers_mnist_to_a_neighbour_with_the_same_names(bare):
+    """torchvision's layout. The neighbour is read if there is nothing else."""
+    other = write_data_set(bare / "data/FashionMNIST/raw")
+    with pytest.raises(errors.Failure, match="cannot download"):
+        mnist.find()
+    assert mnist.find(bare / "data") == other
+    digits = write_data_set(bare / "data/MNIST/raw")
+    assert mnist.find(bare / "data") == digits
+    assert mnist.find() == pathlib.Path("data/MNIST/raw")
+
+
+def as_float(array):
+    return array.astype(np.float32)
+
+
+@pytest.mark.parametrize("change", [
+    lambda found: found, lambda found: {**found, "extra": np.zeros(3)},
+    lambda found: {**found, "y_test": found["y_test"].astype(">i8")},
+    lambda found: {**found, "y_test": found["y_test"].astype(np.int32)[:, None]},
+    lambda found: {**found, "x_test": found["x_test"][..., None]},
+    lambda found: {**found, "x_test": found["x_test"].reshape(-1, 784)},
+    lambda found: {**found, "x_test": np.asfortranarray(found["x_test"])}])
+@pytest.mark.parametrize("compressed", [True, False])
+def test_load_reads_npz(tmp_path, change, compressed):
+    (tmp_path / "mnist.npz").write_bytes(npz(change(arrays()), compressed))
+    assert mnist.find(tmp_path / "mnist.npz") == mnist.find(tmp_path) == tmp_path
+    assert_whole(mnist.load(tmp_path))
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"x_train": None}, r"holds y_train.npy, x_test.npy, y_test.npy; expected the arrays x_train"),
+    ({"x_test": as_float(pixels(4))}, "x_test is of type <f4, expected uint8"),
+    ({"y_test": as_float(np.zeros(4))}, "y_test is of type <f4, expected whole numbers"),
+    ({"y_test": np.array([print] * 4)}, r"y_test is of type \|O, expected whole numbers"),
+    ({"x_test": np.zeros((4, 32, 32), np.uint8)}, r"x_test is of shape \(4, 32, 32\), expected"),
+    ({"x_test": np.zeros((0, 28, 28), np.uint8)}, "x_test claims to hold 0 images"),
+    ({"y_test": np.zeros(5, int)}, "y_test holds 5 labels, expected 4, one for each image of x_t"),
+    ({"y_test": np.array([0, 1, -1, 3])}, "label of y_test 2 is -1, expected 0 to 9"),
+    ({"y_test": np.array([0, 1, 1, 10])}, "label of y_test 3 is 10, expected 0 to 9")])
+def test_load_refuses_another_npz(tmp_path, change, message):
+    content = {name: array for name, array in {**arrays(), **change}.items() if array is not None}
+    refused(tmp_path, {"mnist.npz": npz(content)}, "mnist.npz", message)
+
+
+@pytest.mark.parametrize("damage, message", [
+    (lambda packed: b"", "no file of NumPy arrays; it is an empty file"),
+    (lambda packed: b"<!DOCTYPE html><html>", "no file of NumPy arrays; it is a web page"),
+    (lambda packed: packed[:2000], "cut short or damaged, expected an intact file of NumPy"),
+    (lambda packed: flipped(packed, 3000), "cut short or damaged"),
+    (lambda packed: packed + b"PK\1\2" * 1001, "holds more than 1,000 files"),
+    (lambda packed: packed + bytes(9000), "bytes long, expected at most 14,004")])
+def test_load_refuses_a_damaged_npz(tmp_path, monkeypatch, damage, message):
+    monkeypatch.setattr(mnist_layouts, "MAX_NPZ_BYTES", 10_000 + 4 * 1001)
+    refused(tmp_path, {"mnist.npz": damage(npz(arrays()))}, "mnist.npz", message)
+
+
+def array_file(descr="|u1", shape="(4, 28, 28)", content=bytes(3136), version=b"\1\0"):
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY" + version + struct.pack("<H", len(header)) + header + content
+
+
+@pytest.mark.parametrize("method, content, message", [
+    (zipfile.ZIP_LZMA, array_file(), "compressed in an unusual way"),
+    (zipfile.ZIP_DEFLATED, array_file(version=b"\2\0"), "is not an array in NumPy's format 1.0"),
+    (zipfile.ZIP_DEFLATED, array_file(shape="(" * 9000), "x_test has the header {'descr': '|u1', "),
+    (zipfile.ZIP_DEFLATED, array_file(shape="4"), "x_test has the header {'descr': '|u1', "),
+    (zipfile.ZIP_DEFLATED, array_file(shape="(99999999999, 28, 28)"), "claims to hold 99999999999"),
+    (zipfile.ZIP_DEFLATED, array_file(shape="(100000, 28, 28)"), "only 3136 bytes, expected 784"),
+    (zipfile.ZIP_DEFLATED, array_file(content=bytes(99_000_000)), "x_test has more bytes")])
+def test_load_trusts_no_size_in_an_npz(tmp_path, method, content, message):
+    out = io.BytesIO(npz({name: array for name, array in arrays().items() if name != "x_test"}))
+    with zipfile.ZipFile(out, "a", method) as archive:
+        archive.writestr("x_test.npy", content)
+    tracemalloc.start()
+    refused(tmp_path, {"mnist.npz": out.getvalue()}, "mnist.npz", re.escape(message))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8_000_000
+
+
+@pytest.mark.parametrize("change", [
+    lambda text: text, lambda text: text.replace("\n", "\r\n"), lambda text: "\ufeff" + text,
+    lambda text: text.rstrip("\n"), lambda text: text + "\n\n",
+    lambda text: text.replace("label", '"Label"')])
+@pytest.mark.parametrize("names", mnist_layouts.CSV_FILES)
+@pytest.mark.parametrize("titles", ["label,pixel0", ""])
+def test_load_reads_csv(tmp_path, monkeypatch, change, names, titles):
+    for name, count, seed in zip(names, (7, 4), (1, 0)):
+        (tmp_path / name).write_bytes(change(csv(count, seed, titles)).encode())
+    assert mnist.find(tmp_path / names[0]) == mnist.find(tmp_path) == tmp_path
+    assert_whole(mnist.load(tmp_path))
+    monkeypatch.setattr(mnist_csv, "CHUNK", 8000)  # lines cross the borders of what is read at once
+    assert_whole(mnist.load(tmp_path))
+
+
+@pytest.mark.parametrize("name, others", [
+    ("train.csv", {}), ("train.csv", {"test.csv": csv(4, titles="pixel0", labelled=False)}),
+    ("mnist_train.csv", {}), ("mnist_test.csv", {}), ("mnist_test.csv", {"train.csv": "id,price"})])
+def test_load_divides_the_only_csv_file_with_labels(tmp_path, name, others):
+    (tmp_path / name).write_text(csv(20, 3))
+    for other, text in others.items():
+        (tmp_path / other).write_text(text)
+    found = mnist.load(mnist.find(tmp_path))
+    assert_split(found.train, 20, 3)
+    assert_split(found.test, 20, 3, start=17)
+    assert len(found.train.labels) == 17
+    assert found.note == (f"{name} is the only file with labels there: 17 of its images are for "
+                          f"training, 3 for testing\n{NOT_OFFICIAL}")
+
+
+def test_find_passes_over_the_train_csv_of_another_data_set(tmp_path):
+    (tmp_path / "train.csv").write_text("id,price\n1,2\n")
+    with pytest.raises(DataError, match="no MNIST there"):
+        mnist.find(tmp_path)
+
+
+def lines(change, titles="label,1x1"):
+    """The text of a CSV file of which `change` alters the list of lines."""
+    content = csv(5, titles=titles).splitlines()
+    change(content)
+    return "\n".join(content)
+
+
+def put(number, line):
+    return lambda content: content.__setitem__(number - 1, line)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("", "line 1: starts with '', expected the title label .*; it is an empty file"),
+    ("<!DOCTYPE html>\n<html>", "line 1: starts with '<!DOCTYPE html>', .*; it is a web page"),
+    (csv(5, titles="pixel0,label"), "line 1: starts with 'pixel0,label"),
+    (csv(0), "holds no images"),
+    (lines(put(3, "1,2")), "line 3: holds 2 values, expected 785, the label and 784 pixels"),
+    (lines(put(3, "")), "line 3: holds 0 values"),
+    (lines(put(6, "1" + ",0" * 785)), "line 6: holds 786 values"),
+    (lines(put(2, "10" + ",0" * 784)), "line 2: the label is '10', expected 0 to 9"),
+    (lines(put(2, "10" + ",0" * 784), ""), "line 2: the label is '10'"),
+    (lines(put(4, "1" + ",0" * 783 + ",256")), "line 4: pixel 784 is '256', expected 0 to 255"),
+    (lines(put(4, "1,-1" + ",0" * 783)), "line 4: pixel 1 is '-1'"),
+    (lines(put(4, "1,0.5" + ",0" * 783)), "line 4: pixel 1 is '0.5'"),
+    (lines(put(4, "1,," + ",0" * 782)), "line 4: pixel 1 is ''"),
+    (lines(put(4, "1,0001" + ",0" * 783)), "line 4: pixel 1 is '0001'"),
+    (lines(put(4, "1," + "9" * 5000 + ",0" * 783)), "line 4: pixel 1 is '9{60}'"),
+    (lines(put(4, "1;" + "0;" * 783 + "0")), "line 4: holds 1 values")])
+@pytest.mark.parametrize("chunk", [8000, 1 << 22])
+def test_load_names_the_bad_line_of_a_csv_file(tmp_path, monkeypatch, text, message, chunk):
+    monkeypatch.setattr(mnist_csv, "CHUNK", chunk)
+    refused(tmp_path, {"mnist_train.csv": text.encode(), "mnist_test.csv": csv(4).encode()},
+            "mnist_train.csv", message)
+
+
+def test_read_csv_limits_its_memory(tmp_path, monkeypatch):
+    file = tmp_path / "mnist_train.csv"
+    file.write_bytes(zipped(b"1" * 100_000_000))
+    tracemalloc.start()
+    with pytest.raises(DataError, match="line 1: is longer than 4,194,304 bytes"):
+        mnist_csv.read_csv(file)
+    assert tracemalloc.get_traced_memory()[1] < 40_000_000
+    tracemalloc.stop()
+    monkeypatch.setattr(mnist_csv, "MAX_IMAGES", 4)
+    file.write_text(csv(5))
+    with pytest.raises(DataError, match="holds more than 4 images"):
+        mnist_csv.read_csv(file)
+
+
+def test_load_prefers_a_whole_data_set(tmp_path):
+    """Data sets of other images, each preferred to those that were written before it."""
+    def counts():
+        found = mnist.load(tmp_path)
+        return len(found.train.labels), len(found.test.labels)
+
+    (tmp_path / "train.csv").write_text(csv(100))
+    assert counts() == (85, 15)
+    write_data_set(tmp_path, mnist.TEST_FILES, test=20)
+    assert counts() == (17, 3)
+    (tmp_path / "test.csv").write_text(csv(2))
+    assert counts() == (100, 2)
+    (tmp_path / "mnist.npz").write_bytes(npz(arrays(6, 5)))
+    assert counts() == (6, 5)
+    write_data_set(tmp_path, mnist.TRAIN_FILES, train=9)
+    assert counts() == (9, 20)
+
+
+# ---------------------------------------------------------------------------------------
+# Official images
+
+
+def official_of(found):
+    """MD5 checksums of the IDX files of a small data set, as `official.IDX` has them."""
+    return tuple(web.md5(gzip.decompress(content)) for content in found.values())
+
+
+@pytest.mark.parametrize("layout", ["IDX", "npz", "csv"])
+@pytest.mark.parametrize("title, note", [("MNIST", ""), ("Fashion-MNIST", official.FASHION)])
+def test_the_checksums_of_the_pixels_decide_what_is_official(tmp_path, monkeypatch, layout, title,
+                                                            note):
+    monkeypatch.setitem(official.IDX, title, official_of(contents()))
+    if layout == "IDX":
+        write_data_set(tmp_path)
+    elif layout == "npz":
+        (tmp_path / "mnist.npz").write_bytes(npz(arrays()))
+    else:
+        (tmp_path / "mnist_train.csv").write_text(csv(7, 1))
+        (tmp_path / "mnist_test.csv").write_text(csv(4))
+    assert_whole(mnist.load(tmp_path), note)
 
 
 # ---------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import numpy as np
 
 from support import py2_pickle
-from tf1cifar.data import cifar10
+from tf1cifar.data import cifar10, cifar100
 
 # Pieces of pickles, which hypothesis inserts.
 PICKLE_SNIPPETS = [
@@ -29,4 +29,28 @@ def write_data_set(folder, images):
     for name in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):
         written(folder / name, batch(images))
     written(folder / cifar10.META_FILE, {"label_names": list(cifar10.CLASS_NAMES), "n": 1})
+    return folder
+
+
+def write_cifar100(folder, images=100):
+    """Write CIFAR-100's three files. An image of fine label 7 has the coarse label 7 % 20."""
+    folder.mkdir(parents=True)
+    for name in (cifar100.TRAIN_FILE, cifar100.TEST_FILE):
+        fine = [i % 100 for i in range(images)]
+        written(folder / name, {
+            "data": batch(images)["data"], "fine_labels": fine,
+            "coarse_labels": [label % 20 for label in fine]})
+    written(folder / cifar100.META_FILE, {
+        "fine_label_names": [f"fine {i}" for i in range(100)],
+        "coarse_label_names": [f"coarse {i}" for i in range(20)]})
+    return folder
+
+
+def write_binary(folder, images):
+    """Write the binary version of `write_data_set`."""
+    for name in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):
+        content = batch(images)
+        rows = np.concatenate([np.uint8(content["labels"])[:, None], content["data"]], axis=1)
+        written(folder / f"{name}.bin", rows.tobytes())
+    (folder / "batches.meta.txt").write_text("\n".join(cifar10.CLASS_NAMES) + "\n\n")
     return folder

@@ -1,6 +1,7 @@
 """Small files in MNIST's layout."""
 
 import gzip
+import io
 import struct
 
 import numpy as np
@@ -23,8 +24,13 @@ def images_file(count, seed=0):
     return idx(count, 28, 28, values=pixels(count, seed).tobytes())
 
 
+def labels(count):
+    """Labels, uint8 [count]."""
+    return np.array([(3 * i + 1) % 10 for i in range(count)], np.uint8)
+
+
 def labels_file(count):
-    return idx(count, values=[(3 * i + 1) % 10 for i in range(count)])
+    return idx(count, values=labels(count).tobytes())
 
 
 def zipped(content):
@@ -35,6 +41,27 @@ def contents(train=7, test=4):
     """A dictionary from the name of each of the four official files to its gzipped bytes."""
     return dict(zip(mnist.FILES, map(zipped, (
         images_file(train, 1), labels_file(train), images_file(test), labels_file(test)))))
+
+
+def arrays(train=7, test=4):
+    """The arrays of Keras's mnist.npz."""
+    return {"x_train": pixels(train, 1), "y_train": labels(train),
+            "x_test": pixels(test), "y_test": labels(test)}
+
+
+def npz(content, compressed=True):
+    """The bytes of a file that NumPy writes of a dictionary of arrays."""
+    out = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(out, **content)
+    return out.getvalue()
+
+
+def csv(count, seed=0, titles="label,1x1", labelled=True):
+    """The text of a CSV file, with `titles` for the first columns ('' for none)."""
+    lines = [titles + ",pixel" * (784 + labelled - len(titles.split(",")))] if titles else []
+    for label, image in zip(labels(count), pixels(count, seed)):
+        lines.append(",".join(map(str, ([label] if labelled else []) + list(image.ravel()))))
+    return "\n".join(lines) + "\n"
 
 
 def write_data_set(folder, names=mnist.FILES, **counts):

@@ -14,6 +14,10 @@ import numpy as np
 
 from tf1cifar import errors
 
+# Suffixes of the picture files that are looked for in folders, in lower case. A picture that is
+# named on the command line may have any name.
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif")
+
 
 class DataError(errors.UserError, ValueError):
     """A data set or a picture is missing, damaged or of another kind than expected."""
@@ -39,7 +43,9 @@ class Dataset(NamedTuple):
       class_names: the names of the classes, a tuple; a label is an index into it.
       train: the `Split` for training.
       test: the `Split` for testing.
-      note: a remark that the accuracies on this data set need, or ''.
+      note: lines that a person should read before training on this data set, or ''.
+      files: checksum of the names and sizes of the picture files, '' for data sets whose pixels
+        need no library to decode them.
     """
     name: str
     directory: str
@@ -47,6 +53,7 @@ class Dataset(NamedTuple):
     train: Split
     test: Split
     note: str = ""
+    files: str = ""
 
 
 def hold_out(split, share):

@@ -1,21 +1,27 @@
-"""Find the folder of a data set on this machine, and download files.
+"""Download files into the user's cache.
 
-    find_folder   the folder of a data set: named, in the working folder, cached or downloaded
-    cache_folder  the folder for downloads
-    expanded      a path without a leading ~
-    fetch         download one file and verify its checksum
+    cache_folder      the folder for downloads
+    fetch             download one file and verify its checksum
+    without_password  an address for a message
 """
 
+import base64
+import contextlib
 import hashlib
 import http.client
 import os
 import pathlib
+import sys
 import tempfile
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 from tf1cifar import console, errors, files
-from tf1cifar.data import base
+
+MAX_BYTES = 512 << 20  # of a download; the longest, CIFAR-10's, has 170,498,071
+PATIENCE, SLOWEST = 30.0, 1000.0  # a server must send so many bytes a second in so many seconds
 
 
 def cache_folder():
@@ -37,47 +43,6 @@ def cache_folder():
     return pathlib.Path(tempfile.gettempdir()) / "tf1-cifar10"
 
 
-def expanded(path):
-    """`path` as a `pathlib.Path` with a leading ~ or ~USER replaced by the home folder."""
-    return pathlib.Path(os.path.expanduser(path))  # leaves the name of an unknown user as it is
-
-
-def find_folder(data_dir, *, variable, name, has_any, is_complete, download, missing):
-    """The folder of a data set, downloaded if the data set is not on this machine.
-
-    If `data_dir` or the environment variable is given, only that place is tried; it may be the
-    data set's folder or the folder above. Otherwise the folder `name` of the working folder is
-    tried, then the folder `name` of the cache.
-
-    Args:
-      data_dir: path that the user named with --data-dir, or None.
-      variable: name of the environment variable that may hold such a path.
-      name: the usual name of the data set's folder.
-      has_any: function of a folder that returns whether any file of the data set is in it.
-      is_complete: function of a folder that returns whether a cached data set is whole.
-      download: function of the cache folder that downloads the data set and returns its folder.
-      missing: end of the error message, with the expected files and the remedy.
-
-    Returns:
-      A `pathlib.Path`. The folder may lack some of the files, unless it is in the cache.
-
-    Raises:
-      DataError: the place that the user named does not hold the data set.
-      errors.Failure: the data set is not on this machine, and the download failed.
-    """
-    for given, source in ((data_dir, "--data-dir"), (os.environ.get(variable) or None, variable)):
-        if given is not None:
-            folder = expanded(given)
-            for candidate in (folder, folder / name):
-                if has_any(candidate):
-                    return candidate
-            raise base.DataError(f"{source} {folder}: {missing}")
-    here, cached = pathlib.Path(name), cache_folder() / name
-    if has_any(here):
-        return here
-    return cached if is_complete(cached) else download(cached.parent)
-
-
 def fetch(url, md5, path, timeout=10.0):
     """Download one file under a progress bar and verify its MD5 checksum.
 
@@ -88,22 +53,66 @@ def fetch(url, md5, path, timeout=10.0):
       timeout: seconds to wait for an answer of the server.
 
     Raises:
-      errors.Failure: the server cannot be reached, or the checksum differs.
+      errors.Failure: the server cannot be reached, sends too slowly or too much, or the checksum
+        differs.
       OSError: the file cannot be written.
     """
     digest = hashlib.md5(usedforsecurity=False)
+    shown, name = without_password(url), console.cut(url.rsplit("/", 1)[-1], 80)
     try:
-        with urllib.request.urlopen(url, timeout=timeout) as answer, files.open_new(path) as out:
+        with (urllib.request.urlopen(_request(url), timeout=timeout) as answer,
+              files.open_new(path) as out):
             total = int(answer.headers.get("Content-Length") or 0)
-            with console.progress(total, f"downloading {url.rsplit('/', 1)[-1]}", "B") as bar:
-                while chunk := answer.read(1 << 18):
+            size = f" ({total / 1e6:,.0f} MB)" if total else ""
+            print(f"downloading {name}{size} from {urllib.parse.urlsplit(url).hostname}",
+                  file=sys.stderr, flush=True)
+            with console.progress(total, f"downloading {name}", "B") as bar:
+                start, received = time.monotonic(), 0  # of the last PATIENCE seconds
+                while chunk := answer.read1(1 << 18):
                     digest.update(chunk)
                     out.write(chunk)
                     bar.update(out.tell())
+                    received += len(chunk)
+                    seconds = time.monotonic() - start
+                    if out.tell() > MAX_BYTES:
+                        raise ValueError(f"it sends more than {MAX_BYTES:,} bytes")
+                    if seconds > PATIENCE:
+                        if received < SLOWEST * seconds:
+                            raise ValueError(f"it sends {received / seconds:,.0f} bytes a second")
+                        start, received = time.monotonic(), 0
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError,
             ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise errors.Failure(f"cannot download {url}: {reason}") from error
+        reason = console.cut(getattr(error, "reason", error))
+        raise errors.Failure(f"cannot download {shown}{_through_proxy(url)}: {reason}") from error
     if digest.hexdigest() != md5.lower():
-        raise errors.Failure(f"{url}: MD5 is {digest.hexdigest()}, expected {md5}; "
+        raise errors.Failure(f"{shown}: MD5 is {digest.hexdigest()}, expected {md5}; "
                              "the download was cut short or is not the official file")
+
+
+def _request(url):
+    """The request for `url`, whose user and password go into a header that no redirect repeats."""
+    scheme, slashes, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    user, _, host = host.rpartition("@")
+    request = urllib.request.Request(f"{scheme}{slashes}{host}{slash}{path}")
+    if user:
+        name = base64.b64encode(urllib.parse.unquote(user).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {name}")
+    return request
+
+
+def without_password(url):
+    """`url` for a message: without the user and the password that it may hold."""
+    scheme, slashes, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return console.cut(f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}")
+
+
+def _through_proxy(url):
+    """Words about the proxy that a download goes through, '' without one."""
+    with contextlib.suppress(ValueError):
+        parts = urllib.parse.urlsplit(url)
+        proxy = urllib.request.getproxies().get(parts.scheme)
+        if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+            return f" through the proxy {without_password(proxy)}"
+    return ""

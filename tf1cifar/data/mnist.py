@@ -4,24 +4,19 @@
     download  fetch and verify the four files
     load      read the files as a `base.Dataset`
 
-The files are in the IDX format: a magic number for type and rank, the length of each dimension
-(big-endian, 32 bits each), then the values. A file may be gzipped or not, and be named
-train-images-idx3-ubyte or train-images.idx3-ubyte. If a folder holds only the two test files,
-whose names begin with t10k, their images are divided into training and test images.
+The files are the four IDX files of the official download, mnist.npz of Keras or the CSV files of
+Kaggle, which `mnist_layouts` and `mnist_csv` read. If a folder holds only the two test files,
+whose names begin with t10k, or only one CSV file with labels, its images are divided into
+training and test images.
 """
 
-import gzip
-import math
 import os
 import pathlib
-import struct
-import zlib
-
-import numpy as np
 
 from tf1cifar import files
+from tf1cifar.data import locate, mnist_csv, mnist_layouts, official
 from tf1cifar.data.base import DataError, Dataset, Split
-from tf1cifar.data.download import fetch, find_folder
+from tf1cifar.data.download import fetch
 
 URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 MD5S = {
@@ -35,9 +30,10 @@ TRAIN_FILES, TEST_FILES = FILES[:2], FILES[2:]  # images, labels
 FOLDER = "mnist"
 CLASS_NAMES = tuple("0123456789")
 
-SIZE = 28  # height and width of an image in pixels
-MAX_IMAGES = 100_000  # of a file; limits the memory that a damaged header can claim
-TRAIN_PERCENT = 85  # share of the t10k images for training, if a folder has no others
+# Words in the names of folders of other data sets whose files have MNIST's names. Such a folder is
+# read only if the user names it and MNIST itself is not there.
+OTHERS = ("fashion", "kmnist", "qmnist", "emnist")
+TRAIN_PERCENT = 85  # share of the images for training, if a folder has no others for testing
 
 DOWNLOAD_HINT = (f"To get MNIST, download {', '.join(FILES)} from {URL} into a folder and give its "
                  "path with --data-dir or in MNIST_DIR.")
@@ -50,12 +46,11 @@ DOWNLOAD_HINT = (f"To get MNIST, download {', '.join(FILES)} from {URL} into a f
 def find(data_dir=None):
     """The folder with MNIST's files, downloaded into the cache if there is none.
 
-    If `data_dir` or the environment variable MNIST_DIR is given, only that place is tried; it
-    may be the folder with the files or the folder above. Otherwise ./mnist is tried, then the
-    cache.
+    If `data_dir` or the environment variable MNIST_DIR is given, only that place is tried.
+    Otherwise the usual places are tried; see `locate.find`.
 
     Args:
-      data_dir: path of a folder; a leading ~ is the home folder.
+      data_dir: path of a folder, or of a file or an archive in it.
 
     Returns:
       A `pathlib.Path`.
@@ -64,29 +59,31 @@ def find(data_dir=None):
       DataError: the place that the user named does not hold MNIST.
       errors.Failure: MNIST is not on this machine, and the download failed.
     """
-    return find_folder(
-        data_dir, variable="MNIST_DIR", name=FOLDER, has_any=_present,
-        is_complete=lambda folder: _enough(_present(folder)), download=download,
-        missing=(f"no MNIST there (expected the files {', '.join(FILES)}, gzipped or not, in that "
-                 f"folder or in its subfolder {FOLDER}). {DOWNLOAD_HINT}"))
+    return locate.find(data_dir, locate.DataSet(
+        title="MNIST", variable="MNIST_DIR", folder=FOLDER, download=download,
+        is_complete=_is_complete, has_any=lambda folder: bool(_present(folder)),
+        wanted=lambda name: bool(mnist_layouts.canonical(name)), hint=DOWNLOAD_HINT,
+        expected=f"(expected the files {', '.join(FILES)}, gzipped or not, or mnist.npz, or "
+                 "mnist_train.csv and mnist_test.csv, or train.csv)"))
 
 
 def _present(folder):
-    """The files in `folder`, a dictionary of a name in FILES to the path in its actual spelling."""
-    found = {}
-    for name in FILES:
-        plain = name.removesuffix(".gz")
-        dotted = plain.replace("-idx", ".idx")
-        for spelling in (name, plain, f"{dotted}.gz", dotted):
-            if (folder / spelling).is_file():
-                found[name] = folder / spelling
-                break
+    """The files of MNIST in `folder`, see `mnist_layouts.present`."""
+    found = mnist_layouts.present(pathlib.Path(folder))
+    train, test = mnist_layouts.CSV_FILES[1]
+    # Many other data sets have a train.csv too, and test.csv of Kaggle has no labels.
+    if train in found and mnist_csv.columns(found[train]) != mnist_csv.COLUMNS:
+        del found[train]
+    if test in found and (train not in found or
+                          mnist_csv.columns(found[test]) == mnist_layouts.PIXELS):
+        del found[test]
     return found
 
 
-def _enough(present):
-    """Whether `present` has all four files, or the two test files and no others."""
-    return set(present) in (set(FILES), set(TEST_FILES))
+def _is_complete(folder):
+    # torchvision keeps data sets with MNIST's file names beside MNIST, in FashionMNIST/raw.
+    names = "/".join(folder.parts[-2:]).lower()
+    return not any(name in names for name in OTHERS) and bool(_choice(_present(folder)))
 
 
 def download(directory, url=None, md5s=None, timeout=10.0):
@@ -126,29 +123,52 @@ def load(directory):
     """Read the whole data set.
 
     Args:
-      directory: path of the folder with the four files, or with the two test files alone. In the
-        latter case the first 85 % of the images are for training, which the `note` says.
+      directory: path of the folder with the files. If only the two test files or one CSV file
+        with labels are there, the first 85 % of the images are for training, which the `note`
+        says.
 
     Returns:
-      A `Dataset`; its images are [N, 28, 28, 1].
+      A `Dataset`; its images are [N, 28, 28, 1]. The `note` says too if these are not the
+      official images.
 
     Raises:
       DataError: a file is missing or damaged.
     """
     directory = pathlib.Path(directory)
     present = _present(directory)
-    if not _enough(present):
+    chosen = _choice(present)
+    if not chosen:
         missing = ", ".join(name for name in FILES if name not in present)
         raise DataError(f"{directory}: {missing} missing; expected all four files of MNIST, "
                         f"or {' and '.join(TEST_FILES)} alone")
-    test, note = _read_split(present, TEST_FILES), ""
-    if len(present) == len(FILES):
-        train = _read_split(present, TRAIN_FILES)
+    if chosen == [mnist_layouts.NPZ_FILE]:
+        splits = mnist_layouts.read_npz(present[chosen[0]])
+    elif chosen[0] in FILES:
+        splits = [mnist_layouts.read_idx(*(present[name] for name in names))
+                  for names in (TRAIN_FILES, TEST_FILES) if names[0] in chosen]
     else:
-        train, test = _divide(test, present[TEST_FILES[0]])
-        note = (f"only the t10k files are there: {len(train.labels):,} of their images are for "
-                f"training, {len(test.labels):,} for testing")
-    return Dataset("mnist", str(directory), CLASS_NAMES, train, test, note)
+        splits = [mnist_csv.read_csv(present[name]) for name in chosen]
+    notes = [official.mnist(splits)]
+    if len(splits) == 1:
+        splits = _divide(splits[0], present[chosen[0]])
+        source = ("only the t10k files are there" if chosen[0] in FILES
+                  else f"{chosen[0]} is the only file with labels there")
+        whose = "their" if chosen[0] in FILES else "its"
+        notes.insert(0, f"{source}: {len(splits[0].labels):,} of {whose} images are for training, "
+                        f"{len(splits[1].labels):,} for testing")
+    return Dataset("mnist", str(directory), CLASS_NAMES, *splits, "\n".join(filter(None, notes)))
+
+
+def _choice(present):
+    """The names of the files to read, [] if no data set is whole.
+
+    A whole data set is preferred to one that must be divided, and IDX files to others. The test
+    files beside a part of the training files are not whole.
+    """
+    choices = [FILES, [mnist_layouts.NPZ_FILE], *mnist_layouts.CSV_FILES,
+               *([] if set(TRAIN_FILES) & set(present) else [TEST_FILES]),
+               *([name] for pair in mnist_layouts.CSV_FILES for name in pair)]
+    return next((list(names) for names in choices if set(names) <= set(present)), [])
 
 
 def _divide(split, file):
@@ -159,60 +179,3 @@ def _divide(split, file):
                         "testing")
     return (Split(split.images[:count], split.labels[:count]),
             Split(split.images[count:], split.labels[count:]))
-
-
-def _read_split(present, names):
-    images_file, labels_file = (present[name] for name in names)
-    images, labels = _read_idx(images_file, (SIZE, SIZE)), _read_idx(labels_file, ())
-    if len(labels) != len(images):
-        raise DataError(f"{labels_file}: holds {len(labels)} labels, expected {len(images)}, "
-                        f"one for each image of {images_file.name}")
-    wrong = np.flatnonzero(labels >= len(CLASS_NAMES))
-    if len(wrong):
-        raise DataError(f"{labels_file}: label {wrong[0]} is {labels[wrong[0]]}, "
-                        "expected 0 to 9")
-    return Split(images[..., None], labels.astype(np.int64))
-
-
-def _read_idx(file, shape):
-    """The values of an IDX file of unsigned bytes, read-only uint8 [N, *shape] with N > 0."""
-    try:
-        with open(file, "rb") as raw:
-            # Some browsers unpack a .gz file and keep its name, so the first bytes decide.
-            zipped = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            return _parse_idx(gzip.GzipFile(fileobj=raw) if zipped else raw, shape)
-    except DataError as error:
-        raise DataError(f"{file}: {error}") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{file}: cut short or damaged, expected an intact gzip file "
-                        f"({error})") from error
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror})") from error
-
-
-def _parse_idx(source, shape):
-    """The values that follow the header of an IDX file, see `_read_idx`."""
-    header = struct.Struct(f">{2 + len(shape)}I")
-    start = source.read(header.size)
-    magic = 0x0800 + 1 + len(shape)  # 8 for unsigned bytes, then the number of dimensions
-    if start[:4] != struct.pack(">I", magic):
-        raise DataError(f"starts with the bytes {start[:4].hex() or '(none)'}, "
-                        f"expected the {magic:08x} of an IDX file of this kind")
-    if len(start) < header.size:
-        raise DataError(f"ends after {len(start)} bytes, expected a header of {header.size}")
-    _, count, *dimensions = header.unpack(start)
-    if tuple(dimensions) != shape:
-        raise DataError(f"images of {'x'.join(map(str, dimensions))} pixels, "
-                        f"expected {'x'.join(map(str, shape))}")
-    if not 0 < count <= MAX_IMAGES:
-        raise DataError(f"claims to hold {count} {'images' if shape else 'labels'}, "
-                        f"expected 1 to {MAX_IMAGES:,}")
-    size = count * math.prod(shape)
-    # Reading one more byte than expected shows that a file is too long and makes gzip compare
-    # its checksum, without unpacking a file that would fill the memory.
-    values = source.read(size + 1)
-    if len(values) != size:
-        found = "more" if len(values) > size else f"only {len(values)}"
-        raise DataError(f"{found} bytes follow the header, expected {size}")
-    return np.frombuffer(values, np.uint8).reshape(count, *shape)

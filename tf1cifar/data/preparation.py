@@ -19,9 +19,15 @@ CHUNK = 128  # number of images prepared at a time, which fit into the processor
 
 
 def _window(images):
-    """The central 24x24 pixels of images [n, height, width, channels]."""
-    top, left = (images.shape[1] - 24) // 2, (images.shape[2] - 24) // 2
-    return images[:, top:top + 24, left:left + 24]
+    """The central pixels of images [n, height, width, channels], see `_window_size`."""
+    height, width = map(_window_size, images.shape[1:3])
+    top, left = (images.shape[1] - height) // 2, (images.shape[2] - width) // 2
+    return images[:, top:top + height, left:left + width]
+
+
+def _window_size(size):
+    """24 of 24 to 32 pixels, as the tutorials have it; three quarters of more."""
+    return max(24, size * 3 // 4)
 
 
 def _standardize(out, planes=1):
@@ -34,8 +40,9 @@ def _standardize(out, planes=1):
     """
     pixels = out.reshape(len(out), -1)
     length = np.float32(pixels.shape[1])
-    # For integer pixels all sums are exact in float32, after scaling by the length, which is a
-    # multiple of 64. For augmented, fractional pixels the mean is off by about 1e-6.
+    # For 24x24 integer pixels all sums are exact in float32, after scaling by the length, which is
+    # a multiple of 64. For larger images and augmented, fractional pixels the mean is off by about
+    # 1e-6.
     pixels *= length
     pixels -= (np.einsum("ij->i", pixels) / length)[:, None]
     squares = (pixels[:, None] @ pixels[:, :, None])[:, 0]
@@ -43,7 +50,7 @@ def _standardize(out, planes=1):
 
 
 def _gray24(images, mean, out, summed):
-    """Chapter 9's `clean`: gray, the central 24x24 pixels, standardized."""
+    """Chapter 9's `clean`: gray, the central pixels, standardized."""
     window, gray = _window(images), out[..., 0]
     channels = window.shape[-1]
     gray[...] = window[..., 0]
@@ -53,7 +60,7 @@ def _gray24(images, mean, out, summed):
 
 
 def _standardized24(images, mean, out, summed):
-    """The central 24x24 pixels in colour, standardized (TensorFlow's CIFAR-10 tutorial)."""
+    """The central pixels in colour, standardized (TensorFlow's CIFAR-10 tutorial)."""
     out[...] = _window(images)
     _standardize(out)
 
@@ -79,9 +86,10 @@ def prepare(images, preparation, mean=None, out=None, summed=1):
       images: [N, height, width, channels]; uint8, float32 after augmentation, or uint16 from
         `sum_planes`.
       preparation: name of the preparation. 'gray24': the mean of the colour planes, central
-        24x24 pixels, minus the image's own mean, divided by max(its standard deviation,
-        1/sqrt(576)). 'standardized24': the same with the colours kept. 'unit': divided by 255.
-        'minus_mean': minus `mean`.
+        24x24 pixels (three quarters of the side of images larger than 32x32), minus the image's
+        own mean, divided by max(its standard deviation, 1/sqrt(its number of pixels)).
+        'standardized24': the same with the colours kept. 'unit': divided by 255. 'minus_mean':
+        minus `mean`.
       mean: float32 [height, width, channels], the mean training image, for 'minus_mean'.
       out: array to write the result to, C-contiguous; by default a new one.
       summed: number of planes that each channel of `images` is the sum of: the number of
@@ -131,7 +139,7 @@ def prepared_shape(image_shape, preparation):
     if min(height, width) < 24:
         raise base.DataError(f"preparation {preparation} needs images of at least 24x24 pixels, "
                              f"these are {height}x{width}")
-    return 24, 24, 1 if preparation == "gray24" else channels
+    return _window_size(height), _window_size(width), 1 if preparation == "gray24" else channels
 
 
 def sum_planes(images):

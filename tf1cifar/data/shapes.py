@@ -21,7 +21,7 @@ import numpy as np
 
 from tf1cifar import files
 from tf1cifar.data import base, cifar10
-from tf1cifar.data.download import cache_folder, expanded
+from tf1cifar.data.download import cache_folder
 
 SEED = 1
 SIZE = 32  # height and width of an image in pixels
@@ -234,6 +234,6 @@ def load(directory=None):
       DataError: the folder holds other files, or a file is damaged.
       OSError: the folder cannot be written.
     """
-    directory = expanded(directory) if directory else cache_folder() / "shapes-1"
+    directory = files.expanded(directory) if directory else cache_folder() / "shapes-1"
     write(directory)
     return cifar10.load(directory, name="shapes", class_names=CLASS_NAMES)

@@ -1,0 +1,115 @@
+"""Many picture files: the paths that arguments stand for, and their pixels in batches.
+
+    find          the picture files that paths, folders and patterns stand for
+    read_batches  the pictures, several hundred at a time
+"""
+
+import concurrent.futures
+import glob
+import os
+import warnings
+
+import numpy as np
+
+from tf1cifar import console, files, machine
+from tf1cifar.data import base, own_pictures
+
+BATCH_SIZE = 250  # as in an evaluation
+# The reader says how these can be read, so folders do not leave them out without a word.
+UNREADABLE = (".heic", ".heif")
+NO_PICTURES = ("thumbs.db", "desktop.ini")  # of Windows
+
+
+def find(arguments):
+    """The picture files that arguments of a command line stand for.
+
+    A folder stands for all files in it and in its subfolders that have a suffix of pictures and are
+    not hidden. A pattern, which no shell has replaced, stands for all that match it.
+
+    Args:
+      arguments: list of str, paths and patterns.
+
+    Returns:
+      (paths, notes, mistakes), lists of str: the paths, in the order of the arguments and sorted
+      within each; lines about files that are left out; lines about arguments without pictures.
+    """
+    paths, notes, mistakes = [], [], []
+    for argument in arguments:
+        matches = _expanded(argument)
+        if not matches:
+            mistakes.append(f"{argument}: no file has this name or matches it as a pattern")
+        for path in matches:
+            if not os.path.isdir(path):
+                paths.append(path)
+                continue
+            pictures, others, unreadable = _pictures_in(path)
+            paths += pictures
+            mistakes += unreadable
+            if not pictures and not unreadable:
+                mistakes.append(f"{path}: no pictures in this folder; expected names that end with "
+                                f"{', '.join(base.PICTURE_SUFFIXES)}")
+            elif others:
+                files_words = f"{len(others):,} other file{'s' * (len(others) > 1)}"
+                notes.append(f"{path}: {files_words} left out, such as "
+                             f"{console.cut(os.path.basename(others[0]), 60)}")
+    return paths, notes, mistakes
+
+
+def _expanded(argument):
+    """The paths that an argument stands for; a path without * and the like is itself."""
+    try:
+        path = str(files.expanded(argument))
+    except OSError:  # no path, too long for example; reading it says so
+        return [argument]
+    if os.path.lexists(path) or not any(c in path for c in "*?["):
+        return [path]
+    return sorted(glob.glob(path, recursive=True))
+
+
+def _pictures_in(folder):
+    """(pictures, others, mistakes): sorted paths, and lines about folders that cannot be read."""
+    pictures, others, unreadable = [], [], []
+    for place, inner, names in os.walk(folder, onerror=unreadable.append):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        for name in names:
+            if not name.startswith(".") and name.lower() not in NO_PICTURES:
+                is_picture = name.lower().endswith((*base.PICTURE_SUFFIXES, *UNREADABLE))
+                (pictures if is_picture else others).append(os.path.join(place, name))
+    return sorted(pictures), sorted(others), [
+        f"{error.filename}: cannot be read ({error.strerror})" for error in unreadable]
+
+
+def read_batches(paths, image_shape, fit="crop", invert=False):
+    """Read pictures in batches, the pictures of a batch in several threads, under a progress bar.
+
+    Args:
+      paths: list of paths.
+      image_shape, fit, invert: see `own_pictures.read_image`.
+
+    Yields:
+      (paths, images, mistakes) of the next BATCH_SIZE pictures: the paths of those that can be
+      read, their pixels as uint8 [N, height, width, channels], and a line about each other one.
+    """
+    def read(path):
+        try:
+            return own_pictures.read_image(path, image_shape, fit, invert)
+        except base.DataError as error:
+            return str(error)
+
+    bar = console.progress(len(paths), "reading and classifying")
+    with concurrent.futures.ThreadPoolExecutor(machine.cores()) as threads:
+        for start in range(0, len(paths), BATCH_SIZE):
+            batch, results = paths[start:start + BATCH_SIZE], []
+            # Lines follow each batch, so the bar is hidden. Pillow warns of damaged metadata.
+            with bar, warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module="PIL")
+                for result in threads.map(read, batch):
+                    results.append(result)
+                    bar.update(start + len(results))
+            good = [(path, image) for path, image in zip(batch, results)
+                    if not isinstance(image, str)]
+            images = np.empty((len(good), *image_shape), np.uint8)
+            for number, (_, image) in enumerate(good):
+                images[number] = image
+            yield ([path for path, _ in good], images,
+                   [result for result in results if isinstance(result, str)])
