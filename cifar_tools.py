@@ -59,11 +59,11 @@ def read_data(directory, split="train"):
     """The names, cleaned pixels and labels of a folder (chapter 9's `read_data`).
 
     Args:
-      directory: path of the folder with the official files.
+      directory: path of the folder with the files, as `find` returns it.
       split: 'train' (50,000 images in the official data set) or 'test' (10,000).
 
     Returns:
-      names, a list of ten str; data, float32 [N, 576]; labels, int64 [N].
+      names, a list of str, ten in the official files; data, float32 [N, 576]; labels, int64 [N].
 
     Raises:
       DataError: a file is missing or damaged.
@@ -71,11 +71,11 @@ def read_data(directory, split="train"):
     """
     if split not in ("train", "test"):
         raise ValueError(f"split {split!r}, expected 'train' or 'test'")
-    directory = pathlib.Path(directory)
     names = cifar10.read_names(directory)
+    _, *train, test = cifar10.batch_files(pathlib.Path(directory))
     data, labels = np.empty((0, 576), np.float32), []
-    for file in cifar10.TRAIN_FILES if split == "train" else [cifar10.TEST_FILE]:
-        raw, batch_labels = cifar10.read_batch(directory / file)
+    for file in train if split == "train" else [test]:
+        raw, batch_labels = cifar10.read_batch(file, len(names))
         data.resize((len(data) + len(raw), 576), refcheck=False)  # grows in place
         _clean_into(raw, data[-len(raw):])
         labels.append(batch_labels)

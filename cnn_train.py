@@ -4,18 +4,22 @@ The script trains a recipe in a run folder and tests the weights that did best o
 The same command again resumes the run.
 """
 
+import tf1cifar  # noqa: F401, I001 - first, because it refuses a Python that is too old
 import argparse
 import dataclasses
+import pathlib
 import platform
 import sys
 
-from tf1cifar import console, errors, recipes
+from tf1cifar import console, errors, machine, recipes
 from tf1cifar.training import resume
 from tf1cifar.training.run_folder import RunFolder
 
 EXAMPLES = """examples:
   python cnn_train.py --data-dir ~/data --epochs 20
   python cnn_train.py --recipe dropout_cnn --run-dir runs/mine --seed 7"""
+
+ENOUGH_STEPS = 500  # of a training on own pictures
 
 
 def parse_arguments(arguments=None):
@@ -42,7 +46,8 @@ def parse_arguments(arguments=None):
     _add_recipe_choice(common)
     common.add_argument("--data-dir", metavar="D", help="folder of the data set (default: "
                         "$CIFAR10_DIR, ./cifar-10-batches-py, the cache, or a download)")
-    common.add_argument("--run-dir", metavar="R", help="run folder (default: runs/RECIPE)")
+    common.add_argument("--run-dir", metavar="R", help="run folder (default: runs/RECIPE, for "
+                        "another network or data set runs/RECIPE-NETWORK, runs/RECIPE-DATASET)")
     common.add_argument("--overwrite", action="store_true",
                         help="delete the run in the run folder and start anew")
     groups = {title: parser.add_argument_group(title) for title in recipes.GROUPS}
@@ -135,7 +140,7 @@ def load_data(recipe, options):
     """
     from tf1cifar import data
     try:
-        return recipe, data.load(recipe.dataset, options.data_dir)
+        return recipe, data.load(recipe.dataset, options.data_dir, recipe.image_size)
     except errors.Failure as error:
         hint = data.DOWNLOAD_HINTS[recipe.dataset]
         if options.dataset_named:
@@ -143,7 +148,8 @@ def load_data(recipe, options):
         title = data.TITLES[recipe.dataset]
         print(f"NO {title} HERE: {error}; not in the usual folders or the cache either.\n"
               f"TRAINING ON THE BUILT-IN DATA SET shapes INSTEAD: no figure below is {title}'s.\n"
-              f"{hint} Then train with --overwrite.", file=sys.stderr)
+              f"{hint} Then run this command again{' with --overwrite' * bool(options.run_dir)}.",
+              file=sys.stderr)
         recipe = dataclasses.replace(recipe, dataset="shapes")
         return recipe, data.load("shapes")
 
@@ -158,30 +164,66 @@ def check(recipe, description):
     preparation.prepared_shape(description["image_shape"], recipe.preparation)
 
 
-def main():
-    """Run the script."""
-    recipe, options = parse_arguments()
+def oversized_batch(recipe, images):
+    """The line about a batch that is larger than the number of training images."""
+    batch = ("a batch draws images more than once" if recipe.order == "with_replacement"
+             else "a batch holds them all")
+    return (f"--batch-size {recipe.batch_size} is more than the {images:,} training images: "
+            f"{batch}, and an epoch is one step")
+
+
+def few_steps(recipe, images):
+    """The line about a training on own pictures that is too short to learn much, '' for others."""
+    steps = recipe.total_steps(images)
+    if recipe.dataset != "folders" or recipe.steps or steps >= ENOUGH_STEPS:
+        return ""
+    epochs = -(-ENOUGH_STEPS // recipe.steps_per_epoch(images))
+    return (f"{recipe.epochs} epochs of {images:,} pictures are {steps} training steps, which is "
+            f"little; --epochs {epochs} makes {ENOUGH_STEPS:,}")
+
+
+def next_commands(path):
+    """The lines that end a run at `path`: the commands that use it."""
+    restore, visuals = (machine.shown_path(pathlib.Path(__file__).with_name(name))
+                        for name in ("restore_model.py", "conv_visuals.py"))
+    return (f"to test it or classify pictures: {machine.command(restore, path)}\n"
+            f"to draw its layers: {machine.command(visuals, '--run', path)}")
+
+
+def main(arguments=None):
+    """Run the script.
+
+    Args:
+      arguments: list of str, by default those of the process.
+    """
+    recipe, options = parse_arguments(arguments)
     if options.list_recipes:
         return list_recipes()
     recipe, dataset = load_data(recipe, options)
     from tf1cifar import data
     description = data.describe(dataset, recipe)
     check(recipe, description)
-    folder = RunFolder(options.run_dir or f"runs/{options.recipe}")
+    folder = (RunFolder(options.run_dir) if options.run_dir
+              else resume.default_folder(options.recipe, recipe, description))
     with folder.locked():
         plan = resume.decide(folder, recipe, description, options.overwrite)
         if plan.finished:
             return print(plan.finished)
-        print(f"recipe {options.recipe} on {dataset.name} ({dataset.directory}): "
-              f"{description['training_images']:,} training, {description['held_out_images']:,} "
+        images = description["training_images"]
+        print(f"recipe {resume.run_name(options.recipe, recipe)} on {dataset.name} "
+              f"({dataset.directory}): {images:,} training, {description['held_out_images']:,} "
               f"held-out and {description['test_images']:,} test images", flush=True)
         if dataset.note:
             print(dataset.note)
-        train(plan, dataset, description, folder, options)
+        if recipe.batch_size > images:
+            print(oversized_batch(recipe, images), file=sys.stderr)
+        if few_steps(recipe, images):
+            print(few_steps(recipe, images), file=sys.stderr)
+        train(plan, dataset, folder, options)
     return None
 
 
-def train(plan, dataset, description, folder, options):
+def train(plan, dataset, folder, options):
     """Train as planned in the locked run folder, and print the result."""
     with console.quiet_tensorflow() as tf:
         import matplotlib
@@ -190,15 +232,19 @@ def train(plan, dataset, description, folder, options):
         from tf1cifar.data import preparation
         from tf1cifar.training import loop, precision, session
     session.session_config(options.device)  # raises if the device does not exist
+    gpu = session.unused_gpu() if options.device == "auto" else ""
+    if gpu:
+        print(f"computing on the CPU: {gpu}", file=sys.stderr)
     recipe = plan.recipe
     if recipe.precision == "auto":
-        shape = preparation.prepared_shape(description["image_shape"], recipe.preparation)
+        shape = preparation.prepared_shape(plan.description["image_shape"], recipe.preparation)
         chosen, line = precision.choose(recipe, shape, len(dataset.class_names), options.device)
         recipe = dataclasses.replace(recipe, precision=chosen)
         print(line, flush=True)
     if not plan.resume:
         folder.clear()
-    folder.write_description(options.recipe, recipe, description, {
+    name = resume.run_name(options.recipe, recipe)
+    folder.write_description(name, recipe, plan.description, {
         "python": platform.python_version(), "tensorflow": tf.__version__,
         "numpy": numpy.__version__, "matplotlib": matplotlib.__version__})
     with console.caught_signals() as signals:
@@ -207,6 +253,7 @@ def train(plan, dataset, description, folder, options):
     print(result.line())
     print(f"on {dataset.name}, with {folder.read_result()['checkpoint']}; {folder.path} holds "
           "checkpoints, metrics.csv, learning_curve.png, events and saved_model")
+    print(next_commands(folder.path))
 
 
 if __name__ == "__main__":

@@ -174,7 +174,8 @@ def read_image(options, dataset):
     """
     from tf1cifar.data import own_pictures
     if options.image:
-        image = own_pictures.read_image(options.image, dataset.train.images.shape[1:])
+        image = own_pictures.read_image(files.expanded(options.image),
+                                        dataset.train.images.shape[1:])
         return image, f"picture {console.plain(pathlib.Path(options.image).name)}"
     name, split = ("test", dataset.test) if options.run else ("training", dataset.train)
     number = IMAGE_INDEX if options.image_index is None else options.image_index
@@ -264,7 +265,7 @@ def main():
     folder = RunFolder(options.run) if options.run else None
     if folder:
         name, recipe, description = folder.read_description()
-    out = pathlib.Path(options.out or (folder.path / "pictures" if folder else "pictures"))
+    out = files.expanded(options.out or (folder.path / "pictures" if folder else "pictures"))
     files.require_folder(out, "--out")
     from tf1cifar import data
     dataset = data.reload(description, options.data_dir) if folder else load_data(options.data_dir)

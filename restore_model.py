@@ -2,14 +2,29 @@
 
     python restore_model.py runs/lrn_cnn                    evaluate it
     python restore_model.py runs/lrn_cnn cat.png dog.jpg    classify pictures
+    python restore_model.py runs/lrn_cnn photos             classify all pictures of a folder
 """
 
+import csv
+import errno
+import itertools
+import os
 import sys
 
 from tf1cifar import console, files
 from tf1cifar.training.run_folder import RunFolder
 
 RESTORE_METHODS = ("saver", "meta_graph", "saved_model")
+FIGURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
+MOST_DRAWN = 100  # pictures in a figure
+MOST_CLASSES = 20  # classes whose accuracy is printed
+SURE = 0.5  # probability of the likeliest class below which a line says so
+FIT_WORDS = {"crop": "The central part of each picture is taken (--fit pad takes all of it).",
+             "pad": "The whole of each picture is taken (--fit pad)."}
+PREPARATION_WORDS = {
+    "gray24": "All pictures get the same mean brightness and the same contrast.",
+    "standardized24": "All pictures get the same mean brightness and the same contrast.",
+    "minus_mean": "The mean training image is subtracted.", "unit": ""}
 
 
 def parse_arguments(arguments=None):
@@ -22,11 +37,27 @@ def parse_arguments(arguments=None):
         description="Restore a trained run and evaluate it on the test set, or classify your own "
         "pictures with it.",
         epilog="examples:\n  python restore_model.py runs/lrn_cnn\n"
-        "  python restore_model.py runs/lrn_cnn cat.png dog.jpg")
+        "  python restore_model.py runs/lrn_cnn cat.png dog.jpg\n"
+        "  python restore_model.py runs/lrn_cnn photos --results photos.csv")
     parser.add_argument("run", metavar="RUN", help="run folder, such as runs/lrn_cnn")
     parser.add_argument("images", metavar="IMAGE", nargs="*", default=[],
-                        help="pictures to classify, PNG or JPEG of any size; without pictures, "
-                        "the run is evaluated on the test set")
+                        help="pictures to classify, of any size up to 200 megapixels: PNG, JPEG, "
+                        "GIF, WebP, BMP, TIFF or AVIF. A folder stands for all pictures in it and "
+                        "in its subfolders, a pattern such as 'photos/*.jpg' for all that match. "
+                        "Without pictures, the run is evaluated on the test set")
+    parser.add_argument("--fit", choices=tuple(FIT_WORDS),
+                        help="part of a picture that is resized: crop takes the central part in "
+                        "the shape of the training images, pad takes the whole picture and adds a "
+                        "border in the mean colour of its edge (default: crop)")
+    parser.add_argument("--invert", action="store_true",
+                        help="exchange bright and dark, as for dark digits on white paper and a "
+                        "network that was trained on white digits on black")
+    parser.add_argument("--results", metavar="FILE",
+                        help="write the probabilities of all classes for each picture to FILE.csv "
+                        "or FILE.json")
+    parser.add_argument("--out", metavar="PATH",
+                        help="folder, or file with the suffix .png, .pdf or .svg, for the figure "
+                        "(default: the run folder)")
     parser.add_argument("--checkpoint", metavar="C",
                         help="best, latest, or the path of a checkpoint (default: the checkpoint "
                         "on which training measured its final accuracy)")
@@ -38,55 +69,228 @@ def parse_arguments(arguments=None):
                         help="folder of the data set (default: the folder used in training)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto",
                         help="processor to compute on (default: auto, a GPU if there is one)")
-    return parser.parse_intermixed_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
+    if options.via == "saved_model" and options.checkpoint:
+        parser.error("--via saved_model has one set of weights; leave out --checkpoint")
+    for flag in ("fit", "invert", "results"):
+        if getattr(options, flag) and not options.images:
+            parser.error(f"--{flag} is for pictures; name at least one IMAGE")
+    options.run = files.expanded(options.run)
+    options.fit = options.fit or "crop"
+    options.data_dir = options.data_dir and files.expanded(options.data_dir)
+    if options.results:
+        options.results = files.expanded(options.results)
+        if options.results.suffix.lower() not in (".csv", ".json") or options.results.is_dir():
+            parser.error(f"--results {options.results}: expected a file name that ends with .csv "
+                         "or .json")
+        if not options.results.parent.is_dir():
+            parser.error(f"--results {options.results}: there is no folder "
+                         f"{options.results.parent}")
+    if options.out:
+        options.out = files.expanded(options.out)
+        is_file = options.out.suffix.lower() in FIGURE_SUFFIXES and not options.out.is_dir()
+        files.require_folder(options.out.parent if is_file else options.out, "--out")
+        if not is_file:
+            options.out /= "predictions.png" if options.images else "confusion_matrix.png"
+    return options
 
 
-def evaluate_run(session, dataset, prepare, folder):
-    """Print the test accuracy, whole and per class, and draw confusion_matrix.png."""
+# ---------------------------------------------------------------------------------------
+# Evaluation
+
+
+def evaluate_run(session, dataset, prepare, place):
+    """Print the test accuracy, whole and per class, and draw the confusion matrix.
+
+    Args:
+      session: a session on the run's graph.
+      dataset: a `data.base.Dataset`.
+      prepare: the function of `restore.prepare_function`.
+      place: see `save_figure`.
+    """
     import numpy as np
 
     from tf1cifar import drawing
     from tf1cifar.training.evaluation import evaluate
-    labels = dataset.test.labels
     result = evaluate(session, dataset.test, prepare)
     print(result.line())
     counts = np.zeros((len(dataset.class_names),) * 2, int)
-    np.add.at(counts, (labels, result.predictions), 1)
-    width = max(map(len, dataset.class_names))
-    for name, row, right in zip(dataset.class_names, counts, counts.diagonal()):
-        print(f"  {name:{width}}  {right / max(row.sum(), 1):.4f} ({right}/{row.sum()})")
-    file = folder.path / "confusion_matrix.png"
-    files.save_figure(drawing.confusion_matrix(
-        counts, dataset.class_names, f"{dataset.name}: {result.line()}"), file)
-    print(f"measured on {dataset.name} ({dataset.directory}); drew {file}")
+    np.add.at(counts, (dataset.test.labels, result.predictions), 1)
+    totals = counts.sum(1)
+    shares = counts.diagonal() / np.maximum(totals, 1)
+    order = range(len(totals))
+    if len(totals) > MOST_CLASSES:
+        order = np.where(totals, shares, np.inf).argsort(kind="stable")[:MOST_CLASSES]
+        print(f"the {MOST_CLASSES} of {len(totals):,} classes with the lowest accuracy:")
+    width = max(len(dataset.class_names[number]) for number in order)
+    for number in order:
+        print(f"  {dataset.class_names[number]:{width}}  {shares[number]:.4f} "
+              f"({counts[number, number]}/{totals[number]})")
+    drawn = save_figure(lambda: drawing.confusion_matrix(
+        counts, dataset.class_names, f"{dataset.name}: {result.line()}"), *place)
+    print(f"measured on {dataset.name} ({dataset.directory}){drawn}")
 
 
-def classify(session, paths, images, prepare, class_names, title, folder):
-    """Print the likeliest classes of each picture and draw predictions.png."""
+def save_figure(draw, path, may_fail):
+    """Draw and write a figure.
+
+    Args:
+      draw: function that returns the figure.
+      path: `pathlib.Path` of the file.
+      may_fail: whether a folder that only can be read is no error. The figure is left out then,
+        with a word on standard error.
+
+    Returns:
+      '; drew PATH', or '' if the figure is left out.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.save_figure(draw(), path)
+    except OSError as error:
+        if not may_fail or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        console.complain("restore_model.py", f"no figure is drawn, since {path} cannot be written "
+                         f"({error.strerror}); --out names another place", 0, kind="")
+        return ""
+    return f"; drew {path}"
+
+
+# ---------------------------------------------------------------------------------------
+# Pictures
+
+
+def read_pictures(options, image_shape, mistakes):
+    """Read the pictures of the command line; those that cannot be read are named.
+
+    Args:
+      options: the namespace of `parse_arguments`.
+      image_shape: (height, width, channels) of the images of the data set.
+      mistakes: list to which a line is added for each picture that cannot be read.
+
+    Yields:
+      (paths, images): a list of N str, and uint8 [N, height, width, channels]; N is at least 1.
+    """
+    from tf1cifar.data import picture_files
+
+    def complain(lines):
+        mistakes.extend(lines)
+        for line in lines:
+            console.complain("restore_model.py", line, 2)
+
+    found, notes, unknown = picture_files.find(options.images)
+    for note in notes:
+        console.complain("restore_model.py", note, 0, kind="")
+    complain(unknown)
+    for paths, images, bad in picture_files.read_batches(found, image_shape, options.fit,
+                                                         options.invert):
+        complain(bad)
+        if paths:
+            yield paths, images
+
+
+def classify(session, batches, prepare, description):
+    """Print the likeliest classes of each picture.
+
+    Args:
+      session: a session on the run's graph.
+      batches: iterable of what `read_pictures` yields.
+      prepare: the function of `restore.prepare_function`.
+      description: the run's dictionary of the data set.
+
+    Returns:
+      (rows, drawn, unlike): a list of (path, probabilities of all classes), one for each picture;
+      the first MOST_DRAWN pictures, as the first four arguments of `drawing.predictions`; the paths
+      of pictures that `own_pictures.unlike_training` finds.
+    """
     import numpy as np
 
-    from tf1cifar import drawing
-    probabilities = session.run("probabilities:0", {"images:0": prepare(np.stack(images))})
-    lines = []
-    for path, row in zip(paths, probabilities):
-        likeliest = row.argsort()[::-1][:3]
-        lines.append([f"{class_names[index]} {row[index]:.3f}" for index in likeliest])
-        print(f"{path}: {', '.join(lines[-1])}")
-    file = folder.path / "predictions.png"
-    files.save_figure(drawing.predictions(images, paths, lines, title), file)
-    print(f"{title}; drew {file}")
+    from tf1cifar.data import own_pictures
+    class_names = description["class_names"]
+    rows, unlike, shown, lines = [], [], [], []
+    for paths, images in batches:
+        pixels = prepare(images)
+        probabilities = session.run("probabilities:0", {"images:0": pixels})
+        room = MOST_DRAWN - len(lines)
+        if room:
+            shown.append((images[:room], pixels[:room]))
+        for path, row in zip(paths, probabilities):
+            likeliest = row.argsort()[::-1][:3]
+            unsure = "" if row[likeliest[0]] >= SURE else " (unsure)"
+            found = [(class_names[number], f" {row[number]:.3f}") for number in likeliest]
+            print(f"{console.cut(path, 1000)}: "
+                  f"{', '.join(console.cut(name) + value for name, value in found)}{unsure}")
+            if len(lines) < MOST_DRAWN:
+                first, *more = [console.cut(name, 16) + value for name, value in found]
+                lines.append([first + unsure, *more])
+        rows += zip(paths, probabilities)
+        unlike += itertools.compress(paths, own_pictures.unlike_training(images, description))
+    drawn = *map(np.concatenate, zip(*shown)), [path for path, _ in rows[:len(lines)]], lines
+    return rows, drawn, unlike
+
+
+def warn_of_unlike(unlike, name, invert):
+    """Warn of pictures that seem to have bright and dark exchanged.
+
+    Args:
+      unlike: their paths.
+      name: name of the data set.
+      invert: whether the pictures were inverted on request.
+    """
+    if unlike:
+        names = ", ".join(console.cut(os.path.basename(path), 40) for path in unlike[:3])
+        more = f" and {len(unlike) - 3:,} more" if len(unlike) > 3 else ""
+        remedy = "leave out --invert" if invert else "--invert exchanges them"
+        console.complain("restore_model.py", "compared with the training images of "
+                         f"{name}, bright and dark seem to be exchanged in {names}{more}; {remedy}",
+                         0, kind="warning: ")
+
+
+def write_results(path, class_names, rows):
+    """Write the probabilities of all classes for each picture.
+
+    Args:
+      path: `pathlib.Path` of a file whose suffix is .csv or .json.
+      class_names: list of str.
+      rows: list of (path, float [classes]).
+    """
+    table = []
+    for file, probabilities in rows:
+        values = [round(float(value), 6) for value in probabilities]
+        best = int(probabilities.argmax())
+        table.append((file, class_names[best], values[best], values))
+    if path.suffix.lower() == ".json":
+        files.write_json(path, [{"file": file, "class": name, "probability": value,
+                                 "probabilities": dict(zip(class_names, values))}
+                                for file, name, value, values in table])
+        return
+    # The names of files need not be text.
+    with files.replacing(path, newline="", errors="backslashreplace") as out:
+        writer = csv.writer(out)
+        writer.writerow(["file", "class", "probability", *class_names])
+        writer.writerows([file, name, value, *values] for file, name, value, values in table)
+
+
+# ---------------------------------------------------------------------------------------
+# The script
 
 
 def main():
-    """Run the script."""
+    """Run the script; the exit status is 2 if one of several pictures cannot be read."""
     options = parse_arguments()
     folder = RunFolder(options.run)
     name, recipe, description = folder.read_description()
+    if options.via != "saved_model":
+        folder.checkpoint_path(options.checkpoint)  # whose errors need no TensorFlow
+    file = "predictions.png" if options.images else "confusion_matrix.png"
+    place = options.out or folder.path / file, not options.out
     from tf1cifar import data
-    from tf1cifar.data import base, own_pictures
+    from tf1cifar.data import base
     if options.images:
-        images = [own_pictures.read_image(file, description["image_shape"])
-                  for file in options.images]
+        mistakes = []
+        batches = read_pictures(options, description["image_shape"], mistakes)
+        first = next(batches, None)
+        if first is None:
+            return 2
     else:
         dataset = data.reload(description, options.data_dir)
         if base.fingerprint(dataset) != description["crc32"]:
@@ -98,11 +302,25 @@ def main():
             session, path):
         print(f"restored {path}, global step {session.run('global_step:0')}, via {options.via}")
         prepare = restore.prepare_function(folder, recipe)
-        if options.images:
-            classify(session, options.images, images, prepare, description["class_names"],
-                     f"{name} trained on {description['name']}", folder)
-        else:
-            evaluate_run(session, dataset, prepare, folder)
+        if not options.images:
+            evaluate_run(session, dataset, prepare, place)
+            return 0
+        rows, drawn, unlike = classify(session, itertools.chain([first], batches), prepare,
+                                       description)
+    warn_of_unlike(unlike, description["name"], options.invert)
+    if options.results:
+        write_results(options.results, description["class_names"], rows)
+        print(f"wrote {options.results}")
+    from tf1cifar import drawing
+    title = f"{name} trained on {description['name']}"
+    remarks = [FIT_WORDS[options.fit], "Bright and dark are exchanged." * options.invert,
+               PREPARATION_WORDS.get(recipe.preparation, "")]
+    end = save_figure(lambda: drawing.predictions(
+        *drawn, f"{title}\n{' '.join(filter(None, remarks))}"), *place)
+    if end and len(rows) > MOST_DRAWN:
+        end += f" with the first {MOST_DRAWN} of {len(rows):,} pictures"
+    print(title + end)
+    return 2 if mistakes else 0
 
 
 if __name__ == "__main__":

@@ -53,4 +53,4 @@ def test_make_train_on_a_machine_without_data_and_network(tmp_path):
     assert "on shapes" in printed
     (line,) = [line for line in printed.splitlines() if line.startswith("test accuracy")]
     assert float(line.split()[2]) >= 0.85
-    assert (clone / "runs/lrn_cnn/learning_curve.png").exists()
+    assert (clone / "runs/lrn_cnn-shapes/learning_curve.png").exists()

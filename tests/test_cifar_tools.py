@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support import cifar_files
 
 import cifar_tools
 from tf1cifar.data import cifar10, own_pictures, preparation, safe_pickle
@@ -79,6 +80,15 @@ def test_read_data(tiny_cifar, split, files):
 
 def test_read_data_reads_the_training_files_by_default(tiny_cifar):
     assert len(cifar_tools.read_data(str(tiny_cifar))[1]) == 200
+
+
+def test_read_data_reads_the_binary_version(tmp_path):
+    binary = cifar_files.write_binary(tmp_path, 3)
+    names, data, labels = cifar_tools.read_data(binary, "test")
+    raw = cifar_files.batch(3)
+    assert names == list(cifar10.CLASS_NAMES)
+    assert_chapter9(data, raw["data"])
+    np.testing.assert_array_equal(labels, raw["labels"])
 
 
 def test_read_data_refuses_an_unknown_split_and_a_missing_file(tiny_cifar, tmp_path):

@@ -1,7 +1,10 @@
 """The command line of cnn_train.py, which is made from the fields of a recipe."""
 
 import dataclasses
+import os
 import re
+import shlex
+import sys
 
 import pytest
 
@@ -30,8 +33,9 @@ def test_parse_arguments_has_a_flag_for_every_field(monkeypatch):
             recipe, _ = parse(f"{flag} {last}")
             expected = (last,) if field.type is tuple else last
         else:
-            recipe, _ = parse(f"--augment none {flag} {values[field.type]}")
-            expected = field.type(values[field.type])
+            value = "64 --dataset folders" if field.name == "image_size" else values[field.type]
+            recipe, _ = parse(f"--augment none {flag} {value}")
+            expected = field.type(value.split()[0])
         assert getattr(recipe, field.name) == expected
 
 
@@ -92,6 +96,29 @@ def test_parse_arguments_names_a_mistake(line, words):
     assert words in str(error.value)
 
 
+def test_oversized_batch_tells_what_happens():
+    recipe = dataclasses.replace(RECIPE, batch_size=500)
+    assert cnn_train.oversized_batch(recipe, 180) == (
+        "--batch-size 500 is more than the 180 training images: a batch holds them all, and an "
+        "epoch is one step")
+    drawn = dataclasses.replace(recipe, order="with_replacement")
+    assert "a batch draws images more than once" in cnn_train.oversized_batch(drawn, 180)
+
+
+@pytest.mark.parametrize("path", ["runs/lrn_cnn", "my runs/$1"])
+def test_next_commands_can_be_copied(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    restore, visuals = (shlex.split(line.split(": ", 1)[1])
+                        for line in cnn_train.next_commands(path).splitlines())
+    folder = os.path.dirname(cnn_train.__file__)
+    assert restore[1:] == [os.path.join(folder, "restore_model.py"), path]
+    assert visuals[1:] == [os.path.join(folder, "conv_visuals.py"), "--run", path]
+    assert os.path.basename(restore[0]) in ("python", "python3", os.path.basename(sys.executable))
+    monkeypatch.chdir(folder)
+    assert cnn_train.next_commands(path).splitlines()[0].endswith(
+        " restore_model.py " + shlex.quote(path))
+
+
 def test_parse_arguments_shows_every_flag_once_in_help(capsys):
     with pytest.raises(SystemExit):
         parse("--help")
@@ -99,3 +126,13 @@ def test_parse_arguments_shows_every_flag_once_in_help(capsys):
     for field in dataclasses.fields(recipes.Recipe):
         flag = "--" + field.name.replace("_", "-")
         assert len(re.findall(rf"^  {flag}[ ,\n]", printed, re.MULTILINE)) == 1, flag
+
+
+def test_few_steps_are_told_of_own_pictures():
+    own = dataclasses.replace(RECIPE, dataset="folders", batch_size=100, epochs=10)
+    assert cnn_train.few_steps(own, 950) == (
+        "10 epochs of 950 pictures are 100 training steps, which is little; --epochs 50 makes "
+        "500")
+    assert not cnn_train.few_steps(dataclasses.replace(own, epochs=50), 950)
+    assert not cnn_train.few_steps(dataclasses.replace(own, steps=50), 950)
+    assert not cnn_train.few_steps(dataclasses.replace(own, dataset="shapes"), 950)

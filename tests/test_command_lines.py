@@ -62,9 +62,10 @@ def run_dir(forks, tiny_cifar, tmp_path_factory):
 
 def test_cnn_train_prints_a_run(run_dir):
     path, printed = run_dir
-    assert printed.count("\n") == 6
+    assert printed.count("\n") == 8
     for words in ("recipe lrn_cnn on cifar10", "180 training, 20 held-out and 40 test images",
-                  "2,474,698 parameters", "epoch 1/2", "epoch 2/2", str(path)):
+                  "2,474,698 parameters", "epoch 1/2", "epoch 2/2", f"restore_model.py {path}\n",
+                  f"conv_visuals.py --run {path}\n"):
         assert words in printed
     (line,) = [line for line in printed.splitlines() if line.startswith("test accuracy")]
     correct = int(line.split("(")[1].split("/")[0])
@@ -129,13 +130,14 @@ def test_restore_model_classifies_pictures(run_dir, script, tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
     for name in pictures:
         (line,) = [line for line in result.stdout.splitlines() if line.startswith(name)]
-        probabilities = [float(part.split()[-1]) for part in line.split(": ")[1].split(", ")]
+        found = line.removesuffix(" (unsure)").split(": ")[1].split(", ")
+        probabilities = [float(part.split()[-1]) for part in found]
         assert probabilities == sorted(probabilities, reverse=True)
         assert len(probabilities) == 3 and 0 < sum(probabilities) <= 1.002
     with Image.open(path / "predictions.png") as picture:
         assert picture.width > 600
     (tmp_path / "text.png").write_text("no picture")
-    failed(script("restore_model.py", path, "text.png"), 2, "text.png", "not a PNG or JPEG")
+    failed(script("restore_model.py", path, "text.png"), 2, "text.png", "a text file, no picture")
 
 
 @pytest.mark.slow
@@ -147,7 +149,7 @@ def test_cnn_train_without_data_and_network_uses_shapes(script, tmp_path):
     assert "shapes" in shapes and "no figure" in shapes
     assert "--data-dir" in how and "CIFAR10_DIR" in how
     assert "on shapes" in result.stdout
-    assert '"name": "shapes"' in (tmp_path / "runs/lrn_cnn/recipe.json").read_text()
+    assert '"name": "shapes"' in (tmp_path / "runs/lrn_cnn-shapes/recipe.json").read_text()
 
 
 def test_conv_visuals_draws_random_filters(tiny_cifar, script, tmp_path):
@@ -244,7 +246,6 @@ def place(run_dir, tiny_cifar, tmp_path_factory):
 
     picture = Image.new("RGB", (40, 40))
     picture.save(place / "good.png")
-    picture.save(place / "picture.gif")
     (place / "text.png").write_text("no picture")
     (place / "cut.png").write_bytes((place / "good.png").read_bytes()[:60])
     Image.new("1", (20_000, 20_000)).save(place / "bomb.png")
@@ -424,15 +425,17 @@ MISTAKES = [
 
     # pictures
     ("restore_model.py run nowhere.png", "nowhere.png", "no such file"),
-    ("restore_model.py run text.png", "text.png", "not a PNG or JPEG"),
-    ("restore_model.py run cut.png", "cut.png", "not a PNG or JPEG that can be read"),
-    ("restore_model.py run picture.gif", "picture.gif", "not a PNG or JPEG"),
+    ("restore_model.py run text.png", "text.png", "a text file, no picture"),
+    ("restore_model.py run cut.png", "cut.png", "PNG picture that is cut short"),
+    ("restore_model.py run *.webp", "*.webp", "no file has this name or matches"),
+    ("restore_model.py run good.png --results r.txt", "--results r.txt", ".csv or .json"),
+    ("restore_model.py run --invert", "--invert is for pictures", "IMAGE"),
     ("restore_model.py run bomb.png", "bomb.png", "too many pixels", "make it smaller"),
-    ("restore_model.py run empty", "empty", "is a folder, expected a PNG or JPEG"),
-    ("restore_model.py run good.png file", "file", "not a PNG or JPEG"),
+    ("restore_model.py run empty", "empty", "no pictures in this folder", ".jpeg"),
+    ("restore_model.py run file", "file", "a text file, no picture"),
     (r"restore_model.py run two\nlines.png", "two lines.png", "no such file"),
     ("conv_visuals.py --image nowhere.png --data-dir data", "nowhere.png", "no such file"),
-    ("conv_visuals.py --image text.png --data-dir data", "text.png", "not a PNG or JPEG"),
+    ("conv_visuals.py --image text.png --data-dir data", "text.png", "a text file, no picture"),
     ("conv_visuals.py --image bomb.png --data-dir data", "bomb.png", "too many pixels"),
     ("conv_visuals.py --image empty --data-dir data", "empty", "is a folder"),
 

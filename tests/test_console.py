@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import textwrap
+import threading
 
 import pytest
 
@@ -94,6 +95,66 @@ def test_run_in_a_notebook(monkeypatch):
     assert not caught.value.code and sys.stdout.getvalue() == "x\n"
 
 
+def test_run_opens_no_file_in_the_place_of_a_closed_stream(tmp_path):
+    """TensorFlow's messages, which go to descriptor 2, must not end up in a file of the run."""
+    code = ("import os, sys\nfrom tf1cifar import console\n"
+            "def main():\n    with open('file', 'w') as out: print(out.fileno(), file=out)\n"
+            "console.run(main, 'cnn_train')")
+    command = f'"{sys.executable}" -c "$0" <&- >&- 2>&-'
+    status = subprocess.run(["sh", "-c", command, code], cwd=tmp_path, check=False,
+                            env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode
+    assert status == 0 and int((tmp_path / "file").read_text()) > 2
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "numpy", "matplotlib", "PIL"])
+def test_run_names_the_command_for_a_missing_package(name, capsys):
+    def main():
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    with pytest.raises(SystemExit) as caught:
+        console.run(main, "cnn_train")
+    line = capsys.readouterr().err
+    assert caught.value.code == 1 and line.count("\n") == 1
+    assert f"{name} is not installed for {sys.executable}" in line
+    assert "-m pip install -r requirements.txt'" in line and "make train" in line
+
+
+@pytest.mark.parametrize("version, here", [((3, 14), True), ((3, 9), True), ((3, 12), False)])
+def test_run_names_the_pythons_that_tensorflow_has_packages_for(version, here, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (*version, 1))
+
+    def main():
+        raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
+
+    with pytest.raises(SystemExit):
+        console.run(main, "cnn_train")
+    line = capsys.readouterr().err
+    assert ("TensorFlow has packages for Python 3.10 to 3.13 only" in line) == here
+    assert ("which is Python {}.{};".format(*version) in line) == here
+
+
+def test_run_names_the_cause_when_tensorflow_does_not_start(capsys):
+    def main():
+        raise ImportError(
+            "Traceback (most recent call last):\n  File ...\nImportError: DLL load failed while "
+            "importing _pywrap\n\n\nFailed to load the native TensorFlow runtime.\nSee ...")
+
+    with pytest.raises(SystemExit) as caught:
+        console.run(main, "cnn_train")
+    line = capsys.readouterr().err
+    assert caught.value.code == 1 and line.count("\n") == 1
+    assert "(DLL load failed while importing _pywrap)" in line and "Visual C++" in line
+
+
+@pytest.mark.parametrize("error", [ImportError("x"), ModuleNotFoundError("x", name="other")])
+def test_run_leaves_the_import_errors_of_others_alone(error):
+    def main():
+        raise error
+
+    with pytest.raises(ImportError):
+        console.run(main, "cnn_train")
+
+
 def test_run_exits_with_the_number_of_a_signal(capsys):
     def main():
         raise errors.Interrupted("stopped", signal.SIGTERM)
@@ -118,6 +179,27 @@ def test_bounded_names_value_and_limits(text):
     assert text in ("x", "1.5") or f"{text}, expected 1 to 4" in str(caught.value)
 
 
+@pytest.mark.parametrize("line, words", [
+    ("--batchsize 3", "did you mean --batch-size? See --help"),
+    ("--epoch=3", "did you mean --epochs? See --help"),
+    ("--lr 3", "did you mean --learning-rate? See --help"),
+    ("-lr 3", "did you mean --learning-rate? See --help"),
+    ("--Batch-Size 3", "did you mean --batch-size? See --help"),
+    ("--via savedmodel", "did you mean saved_model? See --help"),
+    ("--via SAVER", "did you mean saver"),
+    ("--via x", "'saved_model'"), ("--nonsense", "--nonsense; see --help"),
+    ("x", "unrecognized arguments: x; see --help")])
+def test_argument_parser_names_what_may_have_been_meant(line, words):
+    parser = console.ArgumentParser()
+    for option in ("--epochs", "--batch-size", "--learning-rate"):
+        parser.add_argument(option)
+    parser.add_argument("--via", choices=("saver", "saved_model"))
+    with pytest.raises(errors.UserError) as caught:
+        parser.parse_args(line.split())
+    assert words in str(caught.value).replace("choose from saver, saved_model", "'saved_model'")
+    assert ("did you mean" in str(caught.value)) == ("did you mean" in words)
+
+
 # ---------------------------------------------------------------------------------------
 # signals
 
@@ -130,6 +212,20 @@ def test_caught_signals_collects_and_puts_back():
         assert signals == [signal.SIGTERM]
         assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL  # the next Ctrl-C ends the process
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_caught_signals_catches_none_in_another_thread():
+    """Notebook widgets and Spyder call in a thread, where Python refuses to set a handler."""
+    before, seen = signal.getsignal(signal.SIGINT), []
+
+    def work():
+        with console.caught_signals() as signals:
+            seen.append((list(signals), signal.getsignal(signal.SIGINT)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [([], before)] and signal.getsignal(signal.SIGINT) == before
 
 
 # ---------------------------------------------------------------------------------------
@@ -195,6 +291,30 @@ def test_progress_of_quick_work_is_silent(terminal):
     assert read() == ""
 
 
+class EditorStream(io.StringIO):
+    """A terminal of an editor, which has no descriptor."""
+
+    def isatty(self):
+        return True
+
+
+def test_progress_draws_where_the_terminal_does_not_tell_its_width(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", EditorStream())
+    with console.progress(10, "t" * 200, delay=0) as bar:
+        bar.update(5)
+    assert sys.stderr.getvalue() == f"\r\x1b[K{'t' * 79}\r\x1b[K"
+
+
+def test_progress_is_silent_on_a_stream_that_only_writes(monkeypatch):
+    class Writer:
+        def write(self, text):
+            raise AssertionError(text)
+
+    monkeypatch.setattr(sys, "stderr", Writer())
+    with console.progress(10, "epoch 1", delay=0) as bar:
+        bar.update(5)
+
+
 @pytest.mark.parametrize("total, done, shown", [
     (0, 5, "odd 5 "), (10, 0, "[                        ] 0/10"),
     (10, 25, "[========================] 25/10")])
@@ -253,6 +373,12 @@ def test_quiet_stderr_holds_back_what_the_block_writes():
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "after\n")
 
 
+def test_quiet_stderr_is_quiet_in_a_process_that_a_quiet_one_starts():
+    """In a notebook, `!python cnn_train.py` inherits what `%run cnn_train.py` has set before."""
+    done = script(NOISE.format(last="pass"), env={"TF_CPP_MIN_LOG_LEVEL": "3"})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "after\n")
+
+
 def test_quiet_stderr_shows_it_after_all_when_the_block_raises():
     done = script(NOISE.format(last="raise SystemError('broken')"))
     assert done.returncode == 1
@@ -274,6 +400,17 @@ def test_quiet_stderr_keeps_what_was_written_before_and_quietens_tensorflow():
         print("after", file=sys.stderr)
     """)
     assert (done.stdout, done.stderr) == ("3\n", "before after\n")
+
+
+def test_quiet_stderr_lets_the_block_run_where_descriptor_2_is_closed():
+    done = script("""
+        import io
+        sys.stderr = io.StringIO()
+        os.close(2)
+        with console.quiet_stderr():
+            print("ran")
+    """)
+    assert (done.returncode, done.stdout) == (0, "ran\n")
 
 
 def test_import_loads_neither_numpy_nor_tensorflow():

@@ -217,19 +217,54 @@ def test_class_probabilities_have_a_bar_for_every_class():
 
 
 def test_predictions_show_every_picture_with_its_name_and_classes():
-    rng = np.random.default_rng(7)
-    images = [rng.integers(0, 256, (32, 32, 3)).astype(np.uint8) for _ in range(6)]
-    names = ["folder/cat.png", "$x^$.jpg", "n" * 24, "n" * 25, "日.png", "last.png"]
-    lines = [[f"first {number}", f"second {number}"] for number in range(6)]
-    figure = drawing.predictions(images, names, lines, "run on $data$")
+    images = np.random.default_rng(7).integers(0, 256, (7, 32, 32, 3)).astype(np.uint8)
+    names = ["folder/cat.png", "$x^$.jpg", "n" * 24, "n" * 25, "日.png", "six.png", "last.png"]
+    lines = [[f"first$_{number}", f"second {number}"] for number in range(6)] + [["x" * 99]]
+    prepared = np.linspace(-1, 2, images[:, :24, :24, :1].size).reshape(7, 24, 24, 1)
+    prepared = prepared.astype(np.float32)
+    figure = drawing.predictions(images, prepared, names, lines, "run on $data$\nremark")
     assert figure.get_suptitle() == "run on $data$"
-    assert [axes.get_title() for axes in figure.axes] == [
-        "cat.png", "$x^$.jpg", "n" * 24, "n" * 21 + "...", "?.png", "last.png"]
-    for number, (axes, image) in enumerate(zip(figure.axes, images)):
-        np.testing.assert_array_equal(axes.get_images()[0].get_array(), image)
-        assert axes.get_xlabel() == f"first {number}\nsecond {number}"
-        assert axes.get_subplotspec().get_geometry() == (2, 5, number, number)
+    (notes,) = [text.get_text() for text in figure.texts if text.get_text() != "run on $data$"]
+    assert notes.replace("\n", " ") == (
+        "remark Left: a picture, resized (32x32, colour). Right: what the network sees, the part "
+        "in the frame (24x24, gray).")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "cat.png", "$x^$.jpg", "n" * 24, "n" * 21 + "...", "?.png", "six.png", "last.png"]
+    for axes, image, pixels, texts in zip(figure.axes[:6], images, prepared, lines):
+        left, right = axes.get_images()
+        np.testing.assert_allclose(left.get_array(), image / 255, rtol=1e-6)
+        np.testing.assert_allclose(
+            right.get_array(), np.clip(pixels[..., 0] / pixels.std() / 5 + 0.5, 0, 1), atol=1e-6)
+        assert left.get_extent() == [0, 32, 32, 0]
+        start, end, *heights = right.get_extent()  # the same height, and on the right
+        assert heights == [32, 0] and end - start == pytest.approx(32) and start > 32
+        frame = axes.patches[0]
+        assert frame.get_bbox().bounds == (4, 4, 24, 24)
+        assert [text.get_text() for text in axes.texts] == ["\n".join(texts)]
+    assert len(figure.axes[6].texts[0].get_text()) < 50  # does not reach into the next picture
+    boxes = [axes.get_position() for axes in figure.axes]
+    assert boxes[4].x0 > boxes[3].x1 and boxes[5].x0 == boxes[0].x0 and boxes[5].y1 < boxes[0].y0
     figure.canvas.draw()  # raises if a name is parsed as a formula
+
+
+def test_predictions_show_once_what_the_network_sees_as_it_is():
+    images = np.random.default_rng(8).integers(0, 256, (1, 28, 28, 1)).astype(np.uint8)
+    prepared = np.divide(images, np.float32(255))
+    figure = drawing.predictions(images, prepared, ["a"], [["x"]], "any")
+    (shown_once,) = figure.axes[0].get_images()
+    np.testing.assert_allclose(shown_once.get_array(), prepared[0, ..., 0], rtol=1e-6)
+    assert ("The network sees the pictures as they are drawn here (28x28, gray)."
+            in [text.get_text() for text in figure.texts])
+    twice = drawing.predictions(images, prepared * 2 - 1, ["a"], [["x"]], "any")
+    assert len(twice.axes[0].get_images()) == 2
+    assert any("what the network sees, all of it" in text.get_text() for text in twice.texts)
+
+
+def test_predictions_of_a_picture_without_contrast():
+    white = np.full((1, 32, 32, 3), 255, np.uint8)
+    figure = drawing.predictions(white, np.zeros((1, 24, 24, 1), np.float32), ["white.png"],
+                                 [["x"]], "any")
+    assert (figure.axes[0].get_images()[1].get_array() == 0.5).all()
 
 
 # ---------------------------------------------------------------------------------------
@@ -258,6 +293,15 @@ def test_confusion_matrix_accepts_a_class_without_images():
     counts = np.array([[0, 0], [1, 2]])
     shares = np.asarray(shown(drawing.confusion_matrix(counts, ["a", "b"], "any")).get_array())
     np.testing.assert_allclose(shares, [[0, 0], [1 / 3, 2 / 3]])
+
+
+@pytest.mark.parametrize("classes, named", [(20, 20), (40, 40), (100, 34), (1000, 40)])
+def test_confusion_matrix_of_many_classes_is_readable(classes, named):
+    names = [f"class {number}" for number in range(classes)]
+    figure = drawing.confusion_matrix(np.eye(classes, dtype=int), names, "any")
+    shown_names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert len(shown_names) == named and shown_names[1] == names[-(-classes // 40)]
+    assert len(figure.axes[0].texts) == (400 if classes == 20 else 0)
 
 
 def row(epoch, training, held_out=None, test=None):

@@ -157,6 +157,32 @@ def test_lock_is_not_that_of_a_file_removed_meanwhile(tmp_path, monkeypatch):
         assert len(calls) == 2 and path.exists()
 
 
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM])
+def test_lock_goes_on_with_a_word_where_the_file_system_has_no_locks(
+        number, tmp_path, monkeypatch, capsys):
+    def flock(file, how):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    with files.lock(tmp_path / ".lock") as new:
+        assert new and (tmp_path / ".lock").exists()
+    assert capsys.readouterr().err == (
+        f"{tmp_path} is not locked, since its file system has no locks ({os.strerror(number)}); "
+        "start no second run there\n")
+
+
+@pytest.mark.parametrize("number, error", [
+    (errno.EWOULDBLOCK, BlockingIOError), (errno.EACCES, BlockingIOError), (errno.EIO, OSError)])
+def test_lock_fails_where_a_lock_is_held_or_broken(number, error, tmp_path, monkeypatch):
+    def flock(file, how):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    with pytest.raises(OSError) as caught, files.lock(tmp_path / ".lock"):
+        pass
+    assert type(caught.value) is error
+
+
 def test_remove_takes_a_link_and_not_what_it_points_to(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/file").touch()

@@ -3,4 +3,17 @@
 The scripts beside this package are its faces. From the ground up it holds data and recipes,
 networks and the graph, and the session that trains. A module imports modules of its own floor and
 of the floors below.
+
+Every script imports this file first, which older Pythons can read too, so that they get a line
+instead of a traceback.
 """
+
+import sys
+
+OLDEST, NEWEST = (3, 10), (3, 13)  # the Pythons that TensorFlow has packages for
+PYTHONS = "Python %d.%d to %d.%d" % (OLDEST + NEWEST)
+
+if sys.version_info < OLDEST:
+    sys.exit("error: %s is Python %d.%d, and TensorFlow needs %s; run this with one of those, "
+             "for example python%d.%d" % ((sys.executable,) + tuple(sys.version_info[:2])
+                                          + (PYTHONS,) + NEWEST))

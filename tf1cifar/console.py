@@ -1,8 +1,9 @@
 """The scripts' way of speaking: one-line errors, a progress bar, a quiet TensorFlow.
 
     run               call a script's main() and turn exceptions into an exit status
-    ArgumentParser    argparse whose complaints are one line
+    ArgumentParser    argparse whose complaints are one line, with the likeliest right word
     bounded           an argparse type: a whole number within limits
+    cut               foreign text for a message
     progress          the bar under anything that takes long
     quiet_tensorflow  import TensorFlow without its start-up messages
     caught_signals    collect Ctrl-C and SIGTERM instead of dying of them
@@ -12,6 +13,7 @@ This module imports neither TensorFlow nor NumPy, so that `--help` and argument 
 
 import argparse
 import contextlib
+import difflib
 import os
 import re
 import signal
@@ -19,6 +21,8 @@ import sys
 import tempfile
 import time
 
+import tf1cifar
+from tf1cifar import machine
 from tf1cifar.errors import Failure, Interrupted, UserError
 
 
@@ -34,6 +38,12 @@ def run(main, name):
         or an error of the operating system (disk full, no permission), 130 after Ctrl-C, 143
         after SIGTERM. Any other exception is a defect of this project and keeps its traceback.
     """
+    for number in range(3):
+        # The next file would get the number of a closed stream, and TensorFlow's messages with it.
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
     if hasattr(sys.stdout, "reconfigure"):  # not so in a notebook, nor when it is closed
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
     try:
@@ -43,7 +53,8 @@ def run(main, name):
     except UserError as error:
         message, status = error, 2
     except BrokenPipeError:  # the reader of the output went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # no file in a notebook
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (Failure, OSError) as error:
         message, status = error, 1
@@ -51,14 +62,31 @@ def run(main, name):
         sys.exit(complain(name, error, 128 + error.number, kind=""))
     except KeyboardInterrupt:
         message, status = "interrupted", 130
-    except ModuleNotFoundError as error:
-        if error.name not in ("tensorflow", "numpy", "matplotlib", "PIL"):
+    except ImportError as error:
+        message, status = _missing_package(error), 1
+        if not message:
             raise
-        message, status = (
-            f"{error.name} is not installed for {sys.executable}; install the packages with "
-            f"'{sys.executable} -m pip install -r requirements.txt', or run 'make train' once "
-            "and then use .venv/bin/python"), 1
     sys.exit(complain(name, message, status))
+
+
+def _missing_package(error):
+    """The line about a package that is not installed or does not start, '' for other errors."""
+    if "native TensorFlow runtime" in str(error):
+        cause = re.findall(r"^ImportError: (.+)", str(error), re.MULTILINE)
+        return (f"TensorFlow does not start ({cut(cause[0] if cause else 'no cause is named')}); "
+                "https://www.tensorflow.org/install/errors has causes, on Windows most often a "
+                "missing Microsoft Visual C++ Redistributable")
+    if error.name not in ("tensorflow", "numpy", "matplotlib", "PIL"):
+        return ""
+    text = f"{error.name} is not installed for {sys.executable}"
+    if not tf1cifar.OLDEST <= sys.version_info[:2] <= tf1cifar.NEWEST:
+        version = "{}.{}".format(*sys.version_info)
+        return (f"{text}, which is Python {version}; TensorFlow has packages for "
+                f"{tf1cifar.PYTHONS} only, so use one of those")
+    pip = machine.command("-m", "pip", "install", "-r", "requirements.txt")
+    text += f"; install the packages with '{pip}'"
+    return text if os.name == "nt" else (
+        f"{text}, or run 'make train' once and then use .venv/bin/python")
 
 
 def complain(name, message, status, kind="error: "):
@@ -67,6 +95,12 @@ def complain(name, message, status, kind="error: "):
     printable = "".join(c if c.isprintable() else " " for c in str(message))
     print(f"{name}: {kind}{' '.join(printable.split())}", file=sys.stderr)
     return status
+
+
+def cut(text, limit=200):
+    """`text` on one line without control characters, at most `limit` characters of it."""
+    text = "".join(c if c.isprintable() else " " for c in str(text)[:limit + 1])
+    return text if len(text) <= limit else text[:limit - 3] + "..."
 
 
 def plain(text):
@@ -99,7 +133,26 @@ class ArgumentParser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message):
-        raise UserError(f"{message}; see --help")
+        if unknown := re.match(r"unrecognized arguments: (--?[\w-]+)", message):
+            message += _did_you_mean(unknown[1], self._option_string_actions)
+        raise UserError(message + (" See --help" if message[-1] == "?" else "; see --help"))
+
+    def _check_value(self, action, value):
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            error.message += _did_you_mean(value, action.choices)
+            raise
+
+
+def _did_you_mean(word, known):
+    """'; did you mean X?' with the words of `known` that are like `word`; '' if there are none."""
+    known = {str(name).lstrip("-").lower(): str(name) for name in known}
+    word = str(word).lstrip("-").lower()
+    # Some options have well-known initials: --lr is --learning-rate.
+    close = [name for name in known if "".join(part[:1] for part in name.split("-")) == word][:1]
+    close = close or difflib.get_close_matches(word, known, 2)
+    return f"; did you mean {' or '.join(known[name] for name in close)}?" if close else ""
 
 
 def bounded(lowest, highest):
@@ -126,7 +179,7 @@ class progress:
         self.total, self.title, self.unit = total, title, unit
         self.start = time.monotonic()
         self.next_draw = self.start + delay
-        self.shown = sys.stderr is not None and sys.stderr.isatty()
+        self.shown = hasattr(sys.stderr, "isatty") and sys.stderr.isatty()
         self.drawn = False
 
     def update(self, done, note="", remaining=0):
@@ -141,7 +194,7 @@ class progress:
         if not self.shown or now < self.next_draw:
             return
         self.next_draw, self.drawn = now + 0.1, True
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        columns = _columns()
         if self.total:
             share = min(done / self.total, 1.0)
             left = (now - self.start) * max(self.total - done + remaining, 0) / done if done else 0
@@ -160,6 +213,13 @@ class progress:
         if self.drawn:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+def _columns():
+    """The width of the terminal; 80 if standard error does not say, as in some editors."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    return 80
 
 
 def _short(number):
@@ -181,15 +241,19 @@ def quiet_stderr():
     """Hold back what Python and C++ write to file descriptor 2 in the block.
 
     TensorFlow prints warnings about missing GPUs before it reads any of its log settings. The
-    text is shown after all if the block raises. Nothing is held back when the user has set
-    TF_CPP_MIN_LOG_LEVEL, which is the way to ask for TensorFlow's messages.
+    text is shown after all if the block raises. Nothing is held back when TF_CPP_MIN_LOG_LEVEL is
+    below 3, which is the way to ask for TensorFlow's messages.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ or sys.stderr is None:
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") != "3" or sys.stderr is None:
         yield
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    sys.stderr.flush()
-    kept = os.dup(2)
+    try:
+        sys.stderr.flush()
+        kept = os.dup(2)
+    except (OSError, AttributeError):  # another stream in an editor, and the descriptor is closed
+        yield
+        return
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
@@ -230,7 +294,7 @@ def caught_signals():
 
     A second Ctrl-C ends the process at once, wherever it is. Python's own handler would wait for
     TensorFlow. Nothing that was saved can be lost, whenever the process ends. Only the main
-    thread of a process can catch signals.
+    thread of a process can catch signals; in another one the list stays empty.
 
     Yields:
       The list of the signals' numbers.
@@ -241,9 +305,13 @@ def caught_signals():
         caught.append(number)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {}
+    with contextlib.suppress(ValueError):  # not in the main thread
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, handle)
     try:
         yield caught
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # None is a handler that Python cannot put back, that of a program around it.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -5,7 +5,7 @@
     examples             images of every class
     network_input        one image, and the pixels that the network takes
     class_probabilities  one image, and the probability of each class
-    predictions          several images, and the most probable classes of each
+    predictions          pictures as a network sees them, and the most probable classes of each
     confusion_matrix     how often images of each class are predicted to be of each class
     learning_curve       the error after every epoch
     mosaic               many small images as one image, which the first three draw
@@ -397,33 +397,81 @@ def class_probabilities(image, class_names, probabilities, title, figure=None):
     return figure
 
 
-def predictions(images, names, lines, title, figure=None):
-    """Draw pictures, reduced to the size of a data set's images, with their predicted classes.
+def predictions(images, prepared, names, lines, title, figure=None):
+    """Draw pictures beside the pixels that a network sees of them, with their predicted classes.
+
+    If the network sees the images as they are, they are drawn once.
 
     Args:
-      images: list of uint8 [height, width, 1 or 3].
+      images: uint8 [N, height, width, 1 or 3], pictures in the size of a data set's images.
+      prepared: float [N, height, width, 1 or 3], the network's input: all of each image or its
+        central part.
       names: list of the pictures' paths; their file names are drawn.
-      lines: list of a list of short texts for each picture.
-      title: heading.
+      lines: list of a list of up to four short texts for each picture.
+      title: heading and remarks, to which words about the two images are added.
       figure: empty figure to draw into. None creates a figure.
 
     Returns:
       The figure.
     """
-    columns = min(len(images), 5)
-    rows = -(-len(images) // columns)
-    figure = _sized(figure, 2.2 * max(columns, 2), 2.9 * rows + 0.4)
-    figure.suptitle(title, parse_math=False)
-    for number, (image, name, texts) in enumerate(zip(images, names, lines), 1):
-        axes = figure.add_subplot(rows, columns, number)
-        axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
+    (height, width), (rows, columns) = images.shape[1:3], prepared.shape[1:3]
+    once = images.shape == prepared.shape and np.allclose(prepared * 255, images, atol=0.01)
+    if once:
+        note = f"The network sees the pictures as they are drawn here ({_size(images[0])})."
+    else:
+        part = "the part in the frame" if (rows, columns) != (height, width) else "all of it"
+        note = (f"Left: a picture, resized ({_size(images[0])}). Right: what the network sees, "
+                f"{part} ({_size(prepared[0])}).")
+    across = min(len(images), 6 if once else 5)
+    cell, side, below = (2.2 if once else 2.6), 1.17, 0.95  # in inches
+    length = int(cell * 16)  # characters of a text that fit into a cell
+    full_width = max(across * cell + 0.3, 6)
+    heading, notes = _lines(f"{title}\n{note}", full_width * DPI)
+    top = 0.5 + 0.15 * len(notes)
+    full_height = top + -(-len(images) // across) * (side + below)
+    figure = figure or Figure()
+    figure.set_dpi(DPI)
+    figure.set_size_inches(full_width, full_height)
+    figure.suptitle(heading, x=0.15 / full_width, y=1 - 0.1 / full_height, ha="left", va="top",
+                    fontsize=11, fontweight="bold", parse_math=False)
+    figure.text(0.15 / full_width, 1 - 0.35 / full_height, "\n".join(notes), va="top", fontsize=8.5,
+                color="0.25", parse_math=False)
+    for number, (image, pixels, name, texts) in enumerate(zip(images, prepared, names, lines)):
+        left, row = 0.15 + number % across * cell, number // across
+        axes = figure.add_axes([left / full_width, 1 - (top + row * (side + below) + 0.25 + side)
+                                / full_height, (cell - 0.15) / full_width, side / full_height])
+        _draw_seen(axes, image, None if once else pixels)
         name = console.plain(pathlib.Path(name).name)
         if len(name) > FILE_NAME_LENGTH:
             name = name[:FILE_NAME_LENGTH - 3] + "..."
-        axes.set_title(name, fontsize=9, parse_math=False)  # a file name may contain $ signs
-        axes.set_xlabel("\n".join(texts), fontsize=9, parse_math=False)
-        axes.set(xticks=[], yticks=[])
+        # Names of files and classes may contain $ signs.
+        axes.set_title(name, fontsize=8.5, loc="left", pad=3, parse_math=False)
+        axes.text(0, -0.06, "\n".join(console.cut(console.plain(text), length) for text in texts),
+                  transform=axes.transAxes, va="top", fontsize=8.5, parse_math=False)
     return figure
+
+
+def _draw_seen(axes, image, prepared):
+    """Draw an image, and on its right its prepared pixels, unless they are None."""
+    height, width = image.shape[:2]
+    options = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "none"}
+    outline = {"fill": False, "edgecolor": "0.7", "linewidth": 0.6, "clip_on": False}
+    axes.imshow(visible(image[None])[0], extent=(0, width, height, 0), **options)
+    if prepared is not None:
+        rows, columns = prepared.shape[:2]
+        start, end = 1.06 * width, 1.06 * width + columns * height / rows
+        # Standardized pixels have deviation 1; those of other preparations get it here.
+        pixels = visible(prepared[None] / max(float(prepared.std()), 1e-6))[0]
+        axes.imshow(pixels, extent=(start, end, height, 0), **options)
+        axes.set(xlim=(0, end), ylim=(height, 0))
+        if (rows, columns) != (height, width):
+            axes.add_patch(Rectangle(((width - columns) // 2, (height - rows) // 2), columns, rows,
+                                     fill=False, edgecolor="tab:orange", linewidth=1.2))
+        axes.add_patch(Rectangle((start, 0), end - start, height, **outline))
+    axes.add_patch(Rectangle((0, 0), width, height, **outline))
+    axes.set_anchor("NW")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
 
 
 def _sized(figure, width, height):
@@ -459,8 +507,14 @@ def _size(image):
 # Results
 
 
+MOST_NUMBERS, MOST_NAMES = 20, 40  # of classes in a readable confusion matrix
+
+
 def confusion_matrix(counts, class_names, title, figure=None):
     """Draw how often images of each class are predicted to be of each class.
+
+    With more than MOST_NUMBERS classes the colours stand alone, and of more than MOST_NAMES classes
+    some are named.
 
     Args:
       counts: int [classes, classes]; the row is the label, the column is the prediction.
@@ -475,10 +529,13 @@ def confusion_matrix(counts, class_names, title, figure=None):
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     axes = figure.add_subplot(title=title, xlabel="predicted", ylabel="label")
     shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(class_names)), class_names, rotation=45, ha="right",
-                    parse_math=False)
-    axes.set_yticks(range(len(class_names)), class_names, parse_math=False)
-    for row, column in np.ndindex(*counts.shape):
+    every = -(-len(class_names) // MOST_NAMES)
+    names = [class_names[number] for number in range(0, len(class_names), every)]
+    size = {"fontsize": 10 if len(names) <= MOST_NUMBERS else 7}
+    axes.set_xticks(range(0, len(class_names), every), names, rotation=45, ha="right",
+                    parse_math=False, **size)
+    axes.set_yticks(range(0, len(class_names), every), names, parse_math=False, **size)
+    for row, column in np.ndindex(*(counts.shape if len(class_names) <= MOST_NUMBERS else (0, 0))):
         axes.text(column, row, counts[row, column], ha="center", va="center", fontsize=9,
                   color="white" if shares[row, column] > 0.5 else "black")
     figure.colorbar(shown, label="share of the label's images", shrink=0.8)

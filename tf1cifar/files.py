@@ -8,6 +8,7 @@
     link_or_copy      give a file a second name
     lock              keep other processes out
     require_folder    refuse a path that a folder cannot be made at
+    expanded          a path with its ~ and $VARIABLE replaced
     write_json, read_json, save_figure, remove
 
 Content is written under a temporary name beside its target, forced to the disk, and renamed. A
@@ -16,10 +17,12 @@ are written by TensorFlow, which does not force them to the disk.
 """
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
 
 from tf1cifar import errors
@@ -28,6 +31,10 @@ try:
     import fcntl
 except ImportError:  # Windows has no such locks
     fcntl = None
+
+# Errors of file systems and sandboxes that have no locks, such as some of NFS, Lustre and FUSE.
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL,
+            errno.EPERM)
 
 
 def partial_path(path):
@@ -163,7 +170,8 @@ def link_or_copy(source, target):
 def lock(path):
     """Hold an exclusive lock on the file `path`, which is made if need be.
 
-    The operating system frees the lock when the process ends, however it ends.
+    The operating system frees the lock when the process ends, however it ends. On a file system
+    without locks, a line on standard error says so, and nothing keeps other processes out.
 
     Yields:
       Whether the lock file is new.
@@ -175,13 +183,46 @@ def lock(path):
     while True:
         new = not path.exists()
         with open(path, "a") as file:
-            if fcntl:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fcntl and _locked(file):
                 # The last holder may have removed the file between opening and locking it.
                 if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
                     continue
             yield new
             return
+
+
+def _locked(file):
+    """Lock an open file without waiting; whether its file system has locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno == errno.EACCES:  # a held lock, in the words of some network file systems
+            raise BlockingIOError(errno.EAGAIN, error.strerror, file.name) from error
+        if error.errno not in NO_LOCKS:
+            raise
+        folder = os.path.dirname(file.name) or os.curdir
+        print(f"{folder} is not locked, since its file system has no locks ({error.strerror}); "
+              "start no second run there", file=sys.stderr)
+        return False
+    return True
+
+
+def expanded(path):
+    """`path` with a leading ~ or ~USER and every $VARIABLE replaced, as shells do it.
+
+    Shells leave `--data-dir=~/data` as it is, and notebooks and Windows replace nothing. A path
+    that exists as it is written, an unknown user and an unknown variable stay as they are.
+
+    Args:
+      path: str or path.
+
+    Returns:
+      A `pathlib.Path`.
+    """
+    path = pathlib.Path(path)
+    if path.exists():
+        return path
+    return pathlib.Path(os.path.expanduser(os.path.expandvars(path)))
 
 
 def require_folder(path, flag):

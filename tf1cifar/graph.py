@@ -204,9 +204,10 @@ def _training_step(optimizer, averages, global_step, loss, hits, sums):
     with tf.variable_scope("training", reuse=tf.AUTO_REUSE):
         gradients = optimizer.compute_gradients(loss)
         step = optimizer.apply_gradients(gradients, global_step)
-        if averages:
-            with tf.control_dependencies([step]):
-                step = averages.apply(tf.trainable_variables())
+    if averages:
+        # In no scope, so that the averages have the names of `averages.variables_to_restore()`.
+        with tf.control_dependencies([step]):
+            step = averages.apply(tf.trainable_variables())
     batch = tf.cast(tf.size(hits), tf.float64)
     return gradients, tf.group(
         step, sums["seen"].assign_add(batch),

@@ -1,12 +1,23 @@
-"""The name of the machine that computes, for comparisons.
+"""The machine that computes.
 
-    describe  processor and cores
+    describe          processor and cores, for comparisons
+    cores             number of processor cores
+    available_memory  memory that is free
+    nvidia_gpu        the NVIDIA GPU in it, as its driver names it
+    command           a command line of this Python, for a person to copy
 """
 
 import os
 import pathlib
 import platform
 import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+# What the driver of NVIDIA's GPUs makes on Linux, inside containers without the GPUs too.
+NVIDIA_FILES = ("/proc/driver/nvidia", "/dev/nvidia0")
 
 
 def describe():
@@ -37,3 +48,72 @@ def cores():
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def available_memory():
+    """Bytes of memory that this process may still take, None if the system does not say."""
+    try:
+        match = re.search(r"^MemAvailable:\s*(\d+) kB$", pathlib.Path("/proc/meminfo").read_text(),
+                          re.MULTILINE)
+    except OSError:  # not Linux
+        return None
+    return int(match[1]) * 1024 if match else None
+
+
+def nvidia_gpu():
+    """The NVIDIA GPU of this machine, as its driver and the driver's program nvidia-smi tell it.
+
+    Returns:
+      (name, fault): the GPU's name, '' if no program names one; and the fault that keeps every
+      program from the GPU, '' if none is known. Both are '' where no driver is.
+    """
+    program = shutil.which("nvidia-smi")
+    if program:
+        try:
+            answer = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=30,
+                                    errors="replace", check=False)
+        except (OSError, subprocess.SubprocessError) as error:
+            return "", f"nvidia-smi fails ({error})"
+        line = ((answer.stdout + answer.stderr).strip().splitlines() or ["it prints nothing"])[0]
+        if answer.returncode:
+            return "", f"nvidia-smi fails ({line})"
+        return re.sub(r"^GPU \d+: | *\(UUID.*", "", line), ""
+    if any(map(os.path.exists, NVIDIA_FILES)):
+        return "", ("an NVIDIA driver is there without its program nvidia-smi; a container must be "
+                    "started with GPUs, such as docker run --gpus all")
+    return "", ""
+
+
+def command(*words):
+    """The command line that starts this Python with arguments, quoted for the shell.
+
+    Args:
+      words: the arguments, str or path.
+
+    Returns:
+      A str. It begins with `python` or `python3` where that starts this very Python, with `py` on
+      Windows, and with the path of this Python elsewhere.
+    """
+    return " ".join([_python(), *map(_quoted, words)])
+
+
+def _quoted(word):
+    return subprocess.list2cmdline([str(word)]) if os.name == "nt" else shlex.quote(str(word))
+
+
+def _python():
+    folder = os.path.dirname(sys.executable or "")  # a program that embeds Python may have none
+    for name in ("python", "python3"):
+        found = shutil.which(name)
+        if not folder or found and os.path.dirname(found) == folder and os.path.samefile(
+                found, sys.executable):
+            return name
+    if os.name == "nt" and sys.prefix == sys.base_prefix:
+        return "py"
+    return _quoted(shown_path(sys.executable))
+
+
+def shown_path(path):
+    """`path` as a str, relative to the current folder if it is inside."""
+    path, here = os.path.abspath(path), os.getcwd()
+    return os.path.relpath(path, here) if path.startswith(here + os.sep) else path

@@ -15,7 +15,7 @@ This file does not import TensorFlow or NumPy, so `--help` and argument errors a
 import dataclasses
 import math
 
-FORMAT = 2  # format of recipe.json; files without a number have format 1, see `upgrade`
+FORMAT = 3  # format of recipe.json; files without a number have format 1, see `upgrade`
 
 # Each network of tf1cifar/networks/ and the recipe fields that are the keyword-only parameters of
 # its `inference`. A test compares this table with the functions.
@@ -30,7 +30,7 @@ NETWORKS = {
 
 # Names of objects that are defined elsewhere, in files that import NumPy or TensorFlow. Tests
 # compare these tuples with the definitions.
-DATASETS = ("cifar10", "mnist", "shapes")
+DATASETS = ("cifar10", "cifar100", "cifar100-coarse", "mnist", "shapes", "folders")
 PREPARATIONS = ("gray24", "standardized24", "unit", "minus_mean")
 AUGMENTATIONS = ("scale", "crop", "flip", "hue", "contrast", "brightness", "noise")
 LOSSES = ("softmax_cross_entropy", "hinge", "multiclass_hinge")
@@ -64,7 +64,11 @@ class Recipe:
     """
 
     network: str = _field(DATA, "lrn_cnn", "network, a file in tf1cifar/networks/", NETWORKS)
-    dataset: str = _field(DATA, "cifar10", "data set", DATASETS, common=True)
+    dataset: str = _field(DATA, "cifar10", "data set; folders is your own pictures, see the README",
+                          DATASETS, common=True)
+    image_size: int = _field(
+        DATA, 32, "height and width in pixels to which --dataset folders resizes your pictures",
+        minimum=24, maximum=128)
     preparation: str = _field(
         DATA, "gray24", "preparation of the pixels: gray24 (chapter 9's clean: gray, central "
         "24x24, standardized), standardized24 (the same in colour), unit (pixels divided by 255) "
@@ -163,6 +167,9 @@ class Recipe:
             if field.name in others and getattr(self, field.name) != field.default:
                 raise ValueError(f"{field.name} is {getattr(self, field.name)}, expected "
                                  f"{field.default}: the network {self.network} has no such option")
+        if self.image_size != 32 and self.dataset != "folders":
+            raise ValueError(f"image_size is {self.image_size}, expected 32: only the data set "
+                             "folders has pictures of other sizes")
         if self.steps_per_run > 1 and self.augment:
             raise ValueError(f"steps_per_run is {self.steps_per_run}, expected 1 with --augment, "
                              "which makes new images for every step")
@@ -242,7 +249,8 @@ def upgrade(settings, format):
     """The settings of a recipe.json of an older format, as settings of the current format.
 
     Format 1 has no number. Four of its fields were added over time; a run without such a field was
-    trained as if it had the value below, whatever the field's default is today.
+    trained as if it had the value below, whatever the field's default is today. Format 2 has no
+    image_size.
 
     Args:
       settings: a dictionary, field name -> value.
@@ -255,6 +263,8 @@ def upgrade(settings, format):
         has_lrn = "lrn" in NETWORKS.get(str(settings.get("network")), ())
         settings = {"checkpoint_every": 0, "steps_per_run": 1, "precision": "float32",
                     "lrn": "product" if has_lrn else "auto", **settings}
+    if format <= 2:
+        settings = {"image_size": 32, **settings}
     return settings
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import shutil
 import tarfile
 
 import numpy as np
@@ -10,7 +11,7 @@ from support.cifar_files import write_cifar100, written
 from support.web import md5
 
 from tf1cifar import errors
-from tf1cifar.data import cifar100
+from tf1cifar.data import base, cifar100, safe_pickle
 from tf1cifar.data.base import DataError
 
 
@@ -27,6 +28,25 @@ def test_load(folder):
     np.testing.assert_array_equal(fine.train.labels, np.arange(100))
     np.testing.assert_array_equal(coarse.test.labels, np.arange(100) % 20)
     assert "these are not the official images of CIFAR-100" in fine.note
+
+
+def test_load_reads_the_binary_version(folder, tmp_path):
+    for kind, count in (("fine", 100), ("coarse", 20)):
+        (tmp_path / f"{kind}_label_names.txt").write_text(
+            "".join(f"{kind} {number}\n" for number in range(count)))
+    for part in ("train", "test"):
+        batch = safe_pickle.unpickle(folder / part)
+        labels = np.uint8([batch["coarse_labels"], batch["fine_labels"]]).T
+        (tmp_path / f"{part}.bin").write_bytes(
+            np.concatenate([labels, batch["data"]], axis=1).tobytes())
+    assert cifar100.find(tmp_path) == tmp_path
+    for coarse in (False, True):
+        binary, pickles = cifar100.load(tmp_path, coarse), cifar100.load(folder, coarse)
+        assert base.fingerprint(binary) == base.fingerprint(pickles)
+        assert binary.class_names == pickles.class_names
+    (tmp_path / "test.bin").write_bytes(b"\1" * 3073)
+    with pytest.raises(DataError, match="test.bin: .*: 3,073 bytes are no multiple of 3,074"):
+        cifar100.load(tmp_path)
 
 
 def test_find(bare, folder, monkeypatch):
@@ -58,6 +78,11 @@ def test_load_refuses_a_bad_file(tmp_path):
         cifar100.load(folder)
     with pytest.raises(DataError, match="meta: 'coarse_label_names' is not a list of 20 names"):
         cifar100.load(folder, coarse=True)
+    written(folder / "train", {"data": np.zeros((1, 3072), np.uint8), "labels": [1]})
+    write_cifar100(tmp_path / "y")
+    shutil.copy(folder / "train", tmp_path / "y/train")
+    with pytest.raises(DataError, match="train: no 'coarse_labels' in it, so it is not such a CIF"):
+        cifar100.load(tmp_path / "y")
     (folder / "meta").unlink()
     with pytest.raises(DataError, match="meta: no such file"):
         cifar100.load(folder)

@@ -289,3 +289,22 @@ def test_lower_thread_priority_leaves_other_threads_alone():
         assert thread.submit(lowered).result() == min(before + 10, 19)
         thread.submit(lowered).result()  # at its limit, and without the right to go back
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+@pytest.mark.parametrize("preparation", ["gray24", "standardized24", "unit", "minus_mean"])
+@pytest.mark.parametrize("size", [24, 28, 32, 36, 50, 64, 100, 128])
+def test_feed_makes_batches_of_one_shape_from_images_of_any_size(preparation, size):
+    """With a crop, and with another augmentation, for which the planes are not summed."""
+    rng = np.random.default_rng(size)
+    split = Split(rng.integers(0, 256, (6, size, size, 3)).astype(np.uint8), np.arange(6))
+    for augment in ((), ("crop", "flip"), ("crop", "brightness")):
+        recipe = Recipe(preparation=preparation, augment=augment, batch_size=4,
+                        dataset="folders", image_size=size)
+        feed = Feed(recipe, split)
+        images, _ = feed.batch(0)
+        side = size if "24" not in preparation else max(24, size * 3 // 4)
+        assert images.shape == (4, side, side, 1 if preparation == "gray24" else 3)
+        assert images.shape[1:] == feed.image_shape == feed.prepare(split.images).shape[1:]
+        if "24" in preparation:  # each image keeps its own mean and deviation
+            np.testing.assert_allclose(images.mean((1, 2, 3)), 0, atol=1e-4)
+            np.testing.assert_allclose(images.std((1, 2, 3)), 1, atol=1e-3)

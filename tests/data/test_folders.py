@@ -94,8 +94,8 @@ def test_load_reads_kaggles_layout(tmp_path):
     assert_colours(found.train)
     assert_colours(found.test)
     assert found.note.splitlines() == [
-        "trainLabels.csv names 1 pictures that are not in train/",
-        "1 pictures in train/ have no label and are left out"]
+        "pictures that trainLabels.csv names and train/ lacks: 1",
+        "pictures in train/ that have no label and are left out: 1"]
 
 
 @pytest.mark.parametrize("content, words", [
@@ -192,8 +192,8 @@ def test_load_tells_of_other_files_but_not_of_the_systems(photos):
         (photos / "cat" / name).write_bytes(b"")
     (photos / "__MACOSX/cat").mkdir(parents=True)
     found = folders.load(photos, 32)
-    assert found.note == ("2 files are left out, since their names are not those of pictures that "
-                          "can be read: cat/IMG_1.HEIC, cat/notes.txt")
+    assert found.note == ("left out, since their names are not those of pictures that can be read: "
+                          "cat/IMG_1.HEIC, cat/notes.txt")
 
 
 def test_load_tells_of_unbalanced_classes(photos):

@@ -8,11 +8,21 @@ import zipfile
 
 import numpy as np
 import pytest
-from support.cifar_files import write_cifar100, write_data_set
+from support.cifar_files import write_cifar100, write_data_set, written
 from support.folders import tree
 from support.mnist_files import write_data_set as write_mnist
 
-from tf1cifar.data import archives, base, cifar10, cifar100, download, locate, mnist
+from tf1cifar import errors
+from tf1cifar.data import (
+    archives,
+    base,
+    cifar10,
+    cifar100,
+    download,
+    locate,
+    mnist,
+    recognition,
+)
 from tf1cifar.data.base import DataError
 
 
@@ -167,17 +177,98 @@ def test_find_refuses_archives_without_the_data_set(bare):
     (bare / "there").mkdir()
     tarred(bare / "there/half.tar.gz", pair(bare / "half", "a"))
     zipped(bare / "there/other.zip", pair(bare / "other", "cd"))
-    with pytest.raises(DataError, match="no pair there, but half.tar.gz, other.zip"):
+    with pytest.raises(DataError, match=r"half\.tar\.gz: an archive that holds only a \(expected"):
         find(bare / "there")
-    with pytest.raises(DataError, match="no pair there, but an archive without it"):
+    with pytest.raises(DataError, match=r"other\.zip: an archive that does not hold it \(expected"):
         find(bare / "there/other.zip")
+    (bare / "there/half.tar.gz").unlink()
+    with pytest.raises(DataError, match=r"the archive other\.zip, an archive in which no known"):
+        find(bare / "there")
     (bare / "there/text").write_text("text")
-    with pytest.raises(DataError, match="no pair there, but a file, not a folder"):
+    with pytest.raises(DataError, match="no pair there, but a text file that begins with 'text'"):
         find(bare / "there/text")
+    (bare / "there/binary").write_bytes(b"\x80\x01")
+    with pytest.raises(DataError, match="but a single file; give the folder that it is in"):
+        find(bare / "there/binary")
     cut = tarred(bare / "cut.tar.gz", pair(bare / "pair")).read_bytes()[:-20]
     (bare / "cut.tar.gz").write_bytes(cut)
     with pytest.raises(DataError, match="cut.tar.gz: cut short or damaged"):
         find(bare / "cut.tar.gz")
+
+
+def test_find_takes_a_whole_archive_beside_a_damaged_one(bare):
+    whole = tarred(bare / "b.tar.gz", pair(bare / "source/pair"))
+    (bare / "a.tar.gz").write_bytes(whole.read_bytes()[:-30])
+    shutil.rmtree(bare / "source")
+    assert tree(find(bare)) == {"a": b"a", "b": b"b"}
+    whole.unlink()
+    with pytest.raises(DataError, match="a.tar.gz: cut short"):
+        find(bare)
+
+
+@pytest.mark.parametrize("place", ["cifar-10-python.tar.gz", "data/cifar-10-python.tar", "keras"])
+def test_find_unpacks_a_well_known_archive_in_the_usual_places(bare, tiny_cifar, place):
+    if place == "keras":
+        place = os.environ["HOME"] + "/.keras/datasets/cifar-10-batches-py-target_archive"
+    (bare / place).parent.mkdir(parents=True, exist_ok=True)
+    tarred(bare / place, tiny_cifar)
+    assert tree(cifar10.find()) == tree(tiny_cifar)
+    (bare / place).write_bytes((bare / place).read_bytes()[:-30])
+    with pytest.raises(errors.Failure, match="cannot download"):
+        cifar10.find()
+
+
+def test_load_names_the_archive_which_may_be_unpacked_again_or_gone(bare, tiny_cifar):
+    archive = tarred(bare / "mine.tgz", tiny_cifar)
+    dataset = cifar10.load(cifar10.find(archive))
+    assert dataset.directory == str(archive)
+    assert locate.origin(tiny_cifar) == str(tiny_cifar)
+    shutil.rmtree(download.cache_folder())
+    assert base.fingerprint(cifar10.load(cifar10.find(archive))) == base.fingerprint(dataset)
+    archive.unlink()
+    again = cifar10.load(cifar10.find(archive))
+    assert (base.fingerprint(again), again.directory) == (base.fingerprint(dataset), str(archive))
+    shutil.rmtree(download.cache_folder())
+    with pytest.raises(DataError, match="no CIFAR-10 there, but no such file or folder"):
+        cifar10.find(archive)
+
+
+def test_find_names_the_data_set_of_another_archive(bare):
+    (bare / "there").mkdir()
+    write_cifar100(bare / "cifar-100-python")
+    archive = tarred(bare / "there/hundred.tgz", bare / "cifar-100-python")
+    for place in (archive, archive.parent):
+        with pytest.raises(DataError, match=r"no CIFAR-10 there, but .*CIFAR-100 \(give --dataset "
+                           r"cifar100\)$"):
+            cifar10.find(place)
+    assert len(cifar100.load(cifar100.find(archive)).test.labels) == 100
+
+
+def test_find_prefers_folders_that_are_not_named_after_another_data_set(bare):
+    write_mnist(bare / "data/FashionMNIST/raw", train=3, test=2)
+    expected = write_mnist(bare / "data/MNIST/raw")
+    assert mnist.find(bare / "data") == expected
+    assert mnist.find() == expected.relative_to(bare)
+
+
+def test_find_looks_at_a_limited_number_of_entries(bare, monkeypatch):
+    for number in range(20):
+        (bare / "top" / f"{number:02}").mkdir(parents=True)
+    folder = pair(bare / "top/99/pair")
+    assert find(bare / "top") == folder
+    monkeypatch.setattr(recognition, "MAX_ENTRIES", 20)
+    with pytest.raises(DataError, match="no pair there"):
+        find(bare / "top")
+
+
+def test_find_ignores_folders_that_cannot_be_read(bare, monkeypatch):
+    def forbidden(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (bare / "top/inner").mkdir(parents=True)
+    monkeypatch.setattr("os.scandir", forbidden)
+    with pytest.raises(DataError, match=r"there, but it cannot be read \(Permission denied\)"):
+        find(bare / "top")
 
 
 def test_unpack_writes_nothing_but_known_files(tmp_path):
@@ -261,7 +352,8 @@ def test_recognize(tmp_path, names, words):
 @pytest.mark.parametrize("names, expected", [
     (["train/cat/1.png", "test/cat/1.png"], "split"), (["train/cat/1.png"], ""),
     (["cat/1.png"], "classes"), (["cat/1.txt"], ""), (["1.png"], ""),
-    (["train/1.png", "trainLabels.csv"], "kaggle"), (["photos/cat/1.png"], "")])
+    (["train/1.png", "trainLabels.csv"], "kaggle"), (["photos/cat/1.png"], ""),
+    (["train/1.png", "test/2.png"], ""), ([".hidden/1.png", "cat/.1.png"], "")])
 def test_picture_layout(tmp_path, names, expected):
     assert locate.picture_layout(layout(tmp_path, *names)) == expected
 
@@ -280,3 +372,12 @@ def test_every_data_set_is_found_in_its_archive(bare):
         archive = tarred(bare / name / "archive.tar.gz", folder)
         loaded = module.load(module.find(archive))
         assert base.fingerprint(loaded) == base.fingerprint(module.load(folder))
+
+
+@pytest.mark.parametrize("classes", [["cat", "dog", "horse"], list("abcdefghij")])
+def test_recognize_counts_the_classes_of_cifar_files(tmp_path, classes):
+    folder = write_data_set(tmp_path, 2)
+    assert locate.recognize(tmp_path) == "CIFAR-10 (give --dataset cifar10)"
+    written(folder / "batches.meta", {"label_names": classes, "x": 1})
+    assert locate.recognize(tmp_path) == (
+        f"CIFAR files with {len(classes)} classes of their own (give --dataset folders)")

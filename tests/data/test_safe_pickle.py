@@ -6,6 +6,7 @@ import functools
 import os
 import pickle
 import sys
+import tracemalloc
 
 import hypothesis
 import numpy as np
@@ -223,6 +224,51 @@ def test_unpickle_never_spells_out_what_a_file_holds(tmp_path, place):
     with pytest.raises(DataError) as caught:
         unpickle(tmp_path / "bomb")
     assert len(str(caught.value)) < 400 + len(str(tmp_path))
+
+
+BIG = b"X" + (200_000).to_bytes(4, "little") + b"x" * 200_000 + b"q\x00"
+PAIRS = b"](" + b"]q\x05(U\x01aNe" + b"h\x05" * 50_000 + b"eq\x00"
+
+
+@pytest.mark.parametrize("start, again", [
+    (BIG + b"X\x06\0\0\0latin1q\x01c_codecs\nencode\nq\x02", b"h\x02h\x00h\x01\x86R"),
+    (b"cnumpy\ndtype\nU\x04U999\x85Rq\x00T" + (3996).to_bytes(4, "little") + bytes(3996)
+     + b"q\x01cnumpy.core.multiarray\nscalar\nq\x02", b"h\x02h\x00h\x01\x86R"),
+    (PAIRS + b"ccollections\nOrderedDict\nq\x02", b"h\x02h\x00\x85R"),
+    (b"T" + (200_000).to_bytes(4, "little") + b"x" * 200_000 + b"q\x00", b"h\x00"),
+], ids=["bytes from a text", "texts from bytes", "dictionaries from a list", "the same bytes"])
+def test_unpickle_converts_no_more_than_a_file_holds(tmp_path, start, again):
+    """Each repetition of a few bytes would take 4 to 4,000 kB."""
+    content = b"\x80\x02}U\x01a](" + start + again * 20_000 + b"es."
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(DataError):
+            unpickle(written(tmp_path / "bomb", content))
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_unpickle_refuses_arrays_of_nothing(tmp_path):
+    nothing = raw_array((1 << 30,), "S0", raw=b"")
+    assert_refused(tmp_path / "nothing", nothing, "do not fit together")
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_unpickle_reads_further_values_of_a_file(tmp_path, protocol):
+    extra = {"mean": np.float32([[0.5, 2]]), "texts": np.array(["a", "bcd"]), "none": None,
+             "deep": {"deeper": [(1.5, True, -70_000, 1 << 70, "ü", b"", b"\xff")]},
+             "big": np.arange(3, dtype=">u2"), "scalar": np.float64(0.25), "flag": np.bool_(True),
+             "name": np.str_("cat"), "complex": np.complex64([1j]), "empty": np.zeros((0, 3))}
+    found = unpickle(written(tmp_path / "file", pickle.dumps(batch(2, extra=extra), protocol)))
+    deep = found["extra"].pop("deep")
+    assert deep == {"deeper": [(1.5, True, -70_000, 1 << 70, "ü", "", "ÿ")]}
+    del extra["deep"]
+    assert found["extra"].keys() == extra.keys()
+    for name, value in extra.items():
+        assert type(found["extra"][name]) is type(value.item() if isinstance(
+            value, np.generic) else value), name
+        np.testing.assert_array_equal(found["extra"][name], value)
 
 
 def test_unpickle_refuses_a_file_cut_short_anywhere(tmp_path):

@@ -71,7 +71,8 @@ RUNS = {
                     "--steps-per-run 3",
 }
 # A short run for --faults, which starts one run for each file operation.
-SMALL = f"--recipe softmax --optimizer adam {COMMON} --checkpoint-every 4 --max-to-keep 2".split()
+SMALL = (f"--recipe softmax --optimizer adam --learning-rate 0.00003 {COMMON} --checkpoint-every 4 "
+         "--max-to-keep 2").split()
 KINDS = ("model.ckpt", "best")
 
 

@@ -37,7 +37,15 @@ import numpy as np  # noqa: E402
 from support import py2_pickle  # noqa: E402
 
 from tf1cifar import drawing, errors, recipes  # noqa: E402
-from tf1cifar.data import base, cifar10, mnist, own_pictures, preparation  # noqa: E402
+from tf1cifar.data import (  # noqa: E402
+    base,
+    cifar10,
+    mnist,
+    own_pictures,
+    preparation,
+    safe_pickle,
+    stand_ins,
+)
 from tf1cifar.training import checkpoints, resume  # noqa: E402
 from tf1cifar.training.run_folder import RunFolder  # noqa: E402
 
@@ -115,6 +123,58 @@ class Pickles:
             assert set(test.labels) <= set(range(10))
         finally:
             (self.path / name).write_bytes(self.intact[name])
+
+
+class NestedPickles:
+    """Pickles that nest memoized objects and call the accepted functions with odd arguments."""
+    NUMBERS = (b"K\x00", b"K\x03", b"M\x00\x0c", b"J\xff\xff\xff\xff", b"N", b"\x88",
+               b"\x8a\x08" + b"\xff" * 7 + b"\x7f")
+    TEXTS = (b"U\x04data", b"U\x06labels", b"X\x06\0\0\0latin1", b"U\x02u1", b"U\x03<i8", b"U\x01|",
+             b"X\x04\0\0\0" + "äö".encode(), b"T\x00\x0c\0\0" + bytes(3072))
+
+    def __init__(self, path):
+        self.file = path / cifar10.TEST_FILE
+        self.calls = [f"c{module}\n{name}\n".encode() for module, name in stand_ins.IMPORTS]
+
+    def value(self, rng, depth):
+        """The code of a value. Every value is memoized, and may be that of another one."""
+        kind = rng.randrange(10)
+        if depth == 0 or kind < 2:
+            code = rng.choice(self.NUMBERS + self.TEXTS)
+        elif kind < 4 and self.memoized:
+            return b"h" + bytes([rng.choice(self.memoized)])
+        elif kind < 7:
+            parts = b"".join(self.value(rng, depth - 1) for _ in range(rng.randrange(6)))
+            code = rng.choice((b"(%st", b"](%se")) % parts
+        elif kind == 7:
+            items = b"".join(rng.choice(self.TEXTS) + self.value(rng, depth - 1)
+                             for _ in range(rng.randrange(4)))
+            code = b"}(%su" % items
+        else:
+            arguments = b"".join(self.value(rng, depth - 1) for _ in range(rng.randrange(5)))
+            code = rng.choice(self.calls) + b"(%stR" % arguments
+            if rng.random() < 0.5:
+                code += self.value(rng, depth - 1) + b"b"
+        if len(self.memoized) < 255:
+            self.memoized.append(len(self.memoized))
+            code += b"q" + bytes(self.memoized[-1:])
+        return code
+
+    def example(self, rng):
+        self.memoized = []
+        code = self.value(rng, 6)
+        for _ in range(rng.choice((0, 20, 100))):  # lists that hold the one before twice
+            if self.memoized and len(self.memoized) < 255:
+                last = bytes(self.memoized[-1:])
+                self.memoized.append(len(self.memoized))
+                code += b"0]q" + bytes(self.memoized[-1:]) + b"(h" + last + b"h" + last + b"e"
+        content = b"\x80\x02}(U\x04data%su." % code
+        self.file.write_bytes(damaged(rng, content) if rng.random() < 0.3 else content)
+        try:
+            assert isinstance(safe_pickle.unpickle(self.file), dict)
+        except base.DataError as error:
+            assert len(str(error)) < 600, "a message spells out what a file holds"
+            raise
 
 
 class Idx:
@@ -203,6 +263,34 @@ class RecipeJson:
         assert len(data["class_names"]) > 1
 
 
+class RecipeGraphs(RecipeJson):
+    """The graphs of damaged recipe.json."""
+
+    def example(self, rng):
+        import tensorflow.compat.v1 as tf
+
+        from tf1cifar import graph
+        content = copy.deepcopy(self.intact)
+        content["recipe"] = recipes.to_dict(recipes.RECIPES[rng.choice(list(recipes.RECIPES))])
+        content["dataset"]["name"] = content["recipe"]["dataset"]
+        if rng.random() < 0.7:
+            content["dataset"]["image_shape"] = [rng.choice((1, 2, 8, 23, 24, 28, 33, 1024, 4096))
+                                                 for _ in range(2)] + [rng.choice((1, 2, 3))]
+        if rng.random() < 0.5:
+            key = rng.choice(("training_images", "batch_size", "conv_layers", "steps_per_run"))
+            place = content["dataset" if key == "training_images" else "recipe"]
+            place[key] = rng.choice((1, 3, 32, 10 ** 6, 10 ** 8, 2 ** 31 - 1, 10 ** 30))
+        if rng.random() < 0.3:
+            content["recipe"]["network"] = rng.choice(list(recipes.NETWORKS))
+        self.folder.recipe_file.write_bytes(
+            json.dumps(content).encode() if rng.random() < 0.8 else damaged_json(rng, content))
+        _, recipe, data = self.folder.read_description()
+        shape = preparation.prepared_shape(data["image_shape"], recipe.preparation)
+        with tf.Graph().as_default():
+            model = graph.build(recipe, shape, len(data["class_names"]), data["training_images"])
+            assert model.logits.shape.as_list() == [None, len(data["class_names"])]
+
+
 class ResultJson:
     def __init__(self, path):
         self.folder = RunFolder(path)
@@ -260,7 +348,7 @@ class Images:
     """Pictures in many formats. Some are bombs: they claim far more pixels than they hold."""
 
     def __init__(self, path):
-        from PIL import Image
+        from PIL import Image, features
         self.file, self.intact = path / "picture", []
         pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3)).astype(np.uint8)
         picture = Image.fromarray(pixels)
@@ -268,7 +356,12 @@ class Images:
                 ("PNG", "RGB", {}), ("PNG", "P", {}), ("PNG", "RGBA", {}), ("PNG", "1", {}),
                 ("PNG", "LA", {}), ("PNG", "I;16", {}), ("JPEG", "RGB", {}), ("JPEG", "L", {}),
                 ("JPEG", "RGB", {"progressive": True}), ("JPEG", "CMYK", {}), ("GIF", "P", {}),
-                ("TIFF", "RGB", {}), ("BMP", "RGB", {}), ("PPM", "RGB", {})):
+                ("TIFF", "RGB", {}), ("TIFF", "CMYK", {}), ("TIFF", "I;16", {}),
+                ("TIFF", "RGB", {"compression": "tiff_lzw"}), ("WebP", "RGBA", {}),
+                ("WebP", "RGB", {"lossless": True}), ("AVIF", "RGB", {}), ("BMP", "RGB", {}),
+                ("PPM", "RGB", {})):
+            if kind == "AVIF" and not features.check("avif"):
+                continue
             out = io.BytesIO()
             exif = Image.Exif()
             exif[0x0112] = 6  # rotated
@@ -497,7 +590,8 @@ class SavedModels(MetaGraphs):
 
 
 READERS = {
-    "pickles": Pickles, "IDX files": Idx, "recipe.json": RecipeJson, "result.json": ResultJson,
+    "pickles": Pickles, "nested pickles": NestedPickles, "IDX files": Idx,
+    "recipe.json": RecipeJson, "graphs of recipe.json": RecipeGraphs, "result.json": ResultJson,
     "metrics.csv": Metrics, "mean_image.npy": MeanImage, "images": Images, "tarballs": Tarballs,
     "checkpoints": Checkpoints, ".meta": MetaGraphs, "saved_model.pb": SavedModels}
 

@@ -6,11 +6,12 @@ import os
 import pathlib
 import shutil
 
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from support.runs import saved, train, variables
 
-from tf1cifar import errors, files
+from tf1cifar import errors, files, graph, recipes
 from tf1cifar.training.checkpoints import SUFFIXES, Checkpoints
 from tf1cifar.training.run_folder import RunFolder
 
@@ -57,6 +58,79 @@ def test_checkpoints_save_restore_and_tidy_alone(tmp_path):
         assert names(checkpoints) == before
 
 
+@pytest.mark.parametrize("folder", ["c", "{here}/c"])
+def test_checkpoints_can_be_moved(folder, tmp_path, monkeypatch):
+    """Readers' own scripts find them by TensorFlow's functions, in a folder made by any path."""
+    monkeypatch.chdir(tmp_path)
+    checkpoints = Checkpoints(pathlib.Path(folder.format(here=tmp_path)))
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.get_variable("x", initializer=0.0)
+        checkpoints.attach()
+        for step in (1, 2):
+            session.run(x.assign(float(step)))
+            checkpoints.save(session, step)
+            checkpoints.save_best(session, step, same_as_latest=step == 2)
+            assert tf.train.latest_checkpoint("c", "best_checkpoint") == f"c/best-{step}"
+    moved = tmp_path / "moved here"
+    os.rename("c", moved)
+    for file, prefix in (("checkpoint", "model.ckpt"), ("best_checkpoint", "best")):
+        assert tf.train.latest_checkpoint(str(moved), file) == str(moved / f"{prefix}-2")
+    state = tf.train.get_checkpoint_state(str(moved))
+    assert list(state.all_model_checkpoint_paths) == [str(moved / f"model.ckpt-{step}")
+                                                      for step in (1, 2)]
+    with tf.Graph().as_default(), tf.Session() as session:
+        saver = tf.train.import_meta_graph(state.model_checkpoint_path + ".meta")
+        saver.restore(session, state.model_checkpoint_path)
+        assert session.run(tf.global_variables()) == [2]
+
+
+@pytest.mark.parametrize("gone", ["/gone/a b/checkpoints/", r"C:\\runs\\", ""])
+def test_tidy_removes_folders_from_the_state_files(gone, checkpoints):
+    """Older runs wrote the paths of their checkpoints as they were given."""
+    for kind, file in (("model.ckpt", "checkpoint"), ("best", "best_checkpoint")):
+        (checkpoints.folder / file).write_text(
+            f'model_checkpoint_path: "{gone}{kind}-12"\n'
+            f'all_model_checkpoint_paths: "{gone}{kind}-6"\n'
+            f'all_model_checkpoint_paths: "{gone}{kind}-12"\nlast_preserved_timestamp: 1.5\n')
+    checkpoints.tidy()
+    for kind, file in (("model.ckpt", "checkpoint"), ("best", "best_checkpoint")):
+        assert (checkpoints.folder / file).read_text() == (
+            f'model_checkpoint_path: "{kind}-12"\nall_model_checkpoint_paths: "{kind}-6"\n'
+            f'all_model_checkpoint_paths: "{kind}-12"\nlast_preserved_timestamp: 1.5\n')
+
+
+def test_tidy_leaves_a_huge_state_file_alone(checkpoints):
+    text = '"/gone/x"\n' * 10_000
+    (checkpoints.folder / "checkpoint").write_text(text)
+    checkpoints.tidy()
+    assert (checkpoints.folder / "checkpoint").read_text() == text
+
+
+def test_save_gives_averages_the_names_of_variables_to_restore(tmp_path):
+    """A reader's script builds the network alone and restores the averages as its weights."""
+    recipe = dataclasses.replace(recipes.RECIPES["two_layer_fc"], moving_average=0.9)
+    checkpoints = Checkpoints(tmp_path)
+    averages, rng = {}, np.random.default_rng(3)
+    with tf.Graph().as_default(), tf.Session() as session:
+        graph.build(recipe, (4, 4, 1), 10, 1000)
+        session.run(tf.global_variables_initializer())
+        for variable in tf.global_variables():
+            if variable.op.name.endswith("/ExponentialMovingAverage"):
+                averages[variable.op.name] = rng.normal(size=variable.shape).astype(np.float32)
+                variable.load(averages[variable.op.name], session)
+        checkpoints.attach()
+        checkpoints.save(session, 1)
+    with tf.Graph().as_default(), tf.Session() as session:
+        images = tf.placeholder(tf.float32, [None, 4, 4, 1])
+        graph.network_logits(recipe, images, 10, tf.constant(False))
+        names = tf.train.ExponentialMovingAverage(0.9).variables_to_restore()
+        tf.train.Saver(names).restore(session, tf.train.latest_checkpoint(str(tmp_path)))
+        weights = session.run(names)
+    assert len(averages) == 4 and weights.keys() == averages.keys()
+    for name, value in averages.items():
+        np.testing.assert_array_equal(weights[name], value)
+
+
 def test_saved_counts_complete_checkpoints_only(checkpoints):
     for name in ("model.ckpt-9.index", "model.ckpt-final.index", "model.ckpt-7.meta", "my-5.index"):
         (checkpoints.folder / name).touch()
@@ -67,11 +141,21 @@ def test_saved_counts_complete_checkpoints_only(checkpoints):
 def test_find(whole_run):
     latest = str(whole_run.checkpoints / "model.ckpt-18")
     checkpoints = Checkpoints(whole_run.checkpoints)
-    for name in ("latest", latest, f"{latest}.index", f"{latest}.meta", "model.ckpt-18"):
+    for name in ("latest", latest, f"{latest}.index", f"{latest}.meta", "model.ckpt-18",
+                 f"{latest}.data-00000-of-00001", "model.ckpt-18.data-00000-of-00001"):
         assert checkpoints.find(name) == latest
     assert checkpoints.find("best") == saved(whole_run, "best")[-1][1]
     with pytest.raises(errors.UserError, match="no such checkpoint.*model.ckpt-18"):
         checkpoints.find("nowhere")
+
+
+def test_find_expands_variables(whole_run, monkeypatch):
+    monkeypatch.setenv("HOME", str(whole_run.path.parent))
+    monkeypatch.setenv("MY_RUN", str(whole_run.path))
+    latest = str(whole_run.checkpoints / "model.ckpt-18")
+    for name in (f"~/{whole_run.path.name}/checkpoints/model.ckpt-18.data-00000-of-00001",
+                 "$MY_RUN/checkpoints/model.ckpt-18", "${MY_RUN}/checkpoints/model.ckpt-18.index"):
+        assert Checkpoints(whole_run.checkpoints).find(name) == latest
 
 
 def test_find_without_checkpoints(tmp_path):

@@ -282,13 +282,48 @@ def test_check_refuses_a_saver_or_loader_that_does_more(run, tmp_path, change, w
         refused(folder, via, tmp_path / "marker", word)
 
 
-def test_check_saved_model_checks_every_graph(run, tmp_path):
+def test_read_saved_model_checks_every_graph(run, tmp_path):
     folder = copied(run, tmp_path / "run")
     file, content = folder.saved_model / "saved_model.pb", SavedModel()
     content.ParseFromString(file.read_bytes())
     content.meta_graphs.add().graph_def.node.add(name="x", op="ReadFile")
     file.write_bytes(content.SerializeToString())
     refused(folder, "saved_model", tmp_path / "marker", "x is the operation ReadFile")
+
+
+@pytest.mark.parametrize("via", ["meta_graph", "saved_model"])
+def test_what_is_checked_is_what_is_used(run, tmp_path, monkeypatch, via):
+    """A file that is exchanged after it was checked is not read again."""
+    folder = copied(run, tmp_path / "run")
+    check = graph_check.check
+
+    def exchanged(graph, path, build=None):
+        check(graph, path, build)
+        pathlib.Path(path).write_bytes(b"another graph")
+
+    monkeypatch.setattr(graph_check, "check", exchanged)
+    with restore.restored(folder, via=via, device="cpu") as (session, _):
+        assert session.run("global_step:0") > 0
+
+
+@pytest.mark.parametrize("via", ["meta_graph", "saved_model"])
+def test_check_tensors_refuses_a_shape_that_cannot_be(run, tmp_path, via):
+    def vast(graph):
+        for name, value in (("big/dims", [2 ** 18, 2 ** 18]), ("big/value", 1.0)):
+            constant = graph.graph_def.node.add(op="Const", name=name)
+            proto = tf.make_tensor_proto(value)
+            constant.attr["dtype"].type = proto.dtype
+            constant.attr["value"].tensor.CopyFrom(proto)
+        fill = graph.graph_def.node.add(op="Fill", name="big/fill",
+                                        input=["big/dims", "big/value"])
+        fill.attr["T"].type = tf.float32.as_datatype_enum
+        fill.attr["index_type"].type = tf.int32.as_datatype_enum
+
+    folder = copied(run, tmp_path / "run")
+    rewritten(folder, via, vast)
+    with (pytest.raises(errors.Failure, match=r"big/fill:0 has the shape \(262144, 262144\)"),
+          restore.restored(folder, via=via, device="cpu")):
+        pytest.fail("the graph was accepted")
 
 
 @pytest.mark.parametrize("via", ["meta_graph", "saved_model"])

@@ -177,11 +177,11 @@ def test_train_evaluates_moving_averages_and_trains_without(recipe, dataset, tmp
     assert all(variables(averaged)[name] == value for name, value in weights.items())
     best = tf.train.load_checkpoint(saved(averaged, "best")[-1][1])
     for name in ("conv1/weights", "output/biases"):
-        average = best.get_tensor(f"training/{name}/ExponentialMovingAverage")
+        average = best.get_tensor(f"{name}/ExponentialMovingAverage")
         np.testing.assert_array_equal(best.get_tensor(name), average)
     latest = tf.train.load_checkpoint(saved(averaged)[-1][1])
     assert (latest.get_tensor("conv1/weights") != latest.get_tensor(
-        "training/conv1/weights/ExponentialMovingAverage")).any()
+        "conv1/weights/ExponentialMovingAverage")).any()
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tf1cifar import errors, files
+from tf1cifar import errors, files, recipes
 from tf1cifar.training import records
 from tf1cifar.training.run_folder import METRICS, RunFolder
 
@@ -138,3 +138,28 @@ def test_epoch_line_fits_80_columns(epoch, test, held_out, speed, line):
                   held_out_accuracy=held_out, test_accuracy=test)
     assert records.epoch_line(figures, 100, 10 * speed, 10.0) == line
     assert len(line) < 80
+
+
+def test_warn_of_loss_says_once_that_the_learning_rate_may_be_too_high(tmp_path, capsys):
+    folder = RunFolder(tmp_path)
+    recipe = recipes.Recipe(learning_rate=0.3)
+    log = records.Records(folder, 0, "a test")
+    for step, loss in ((6, 22.9), (12, 23.2), (18, 99.0)):
+        log.add(row(step, training_loss=loss))
+        log.warn_of_loss(2.3, recipe)
+    log.close()
+    assert capsys.readouterr().err == (
+        "the loss of epoch 2 is 23.2, more than 10 times the 2.3 of the first batch; "
+        "--learning-rate 0.3 may be too high, try 0.03\n")
+
+
+@pytest.mark.parametrize("first_loss, recipe", [
+    (float("nan"), recipes.Recipe(learning_rate=0.3)),  # a resumed run
+    (float("inf"), recipes.Recipe(learning_rate=0.3)),
+    (2.3, recipes.RECIPES["softmax"])])  # the tutorial's own learning rate
+def test_warn_of_loss_is_silent(first_loss, recipe, tmp_path, capsys):
+    log = records.Records(RunFolder(tmp_path), 0, "a test")
+    log.add(row(6, training_loss=900.0))
+    log.warn_of_loss(first_loss, recipe)
+    log.close()
+    assert not capsys.readouterr().err

@@ -5,11 +5,13 @@ import json
 import pathlib
 import tarfile
 
+import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 from support import small_data
 from support.runs import saved, train
 
-from tf1cifar import data, errors
+from tf1cifar import data, errors, recipes
 from tf1cifar.training import restore, resume
 from tf1cifar.training.evaluation import evaluate
 from tf1cifar.training.run_folder import RunFolder
@@ -48,16 +50,20 @@ def older_run(request, tmp_path):
 
 
 def test_every_older_format_is_a_fixture():
-    """Named by the first field that each lacks; `recipes.upgrade` has these fields."""
+    """Named by the first field that each lacks; `recipes.upgrade` has these fields.
+
+    The averages of all five have names that begin with training/. The state files of no-image-size
+    have the absolute path of a folder that is gone.
+    """
     assert [path.name.split(".")[0] for path in FORMATS] == [
-        "no-checkpoint-every", "no-lrn", "no-number", "no-precision"]
+        "no-checkpoint-every", "no-image-size", "no-lrn", "no-number", "no-precision"]
 
 
 @pytest.mark.slow
 def test_restored_and_resumed_from_every_older_format(older_run, tmp_path):
     name, recipe, description = older_run.read_description()
-    assert recipe.precision == "float32" and "format" not in json.loads(
-        older_run.recipe_file.read_text())
+    assert recipe.precision == "float32" and recipe.moving_average and json.loads(
+        older_run.recipe_file.read_text()).get("format", 1) < recipes.FORMAT
     dataset = data.load("mnist", small_data.write_mnist(tmp_path / "digits"))
     assert data.describe(dataset, recipe) == {
         **description, "directory": str(tmp_path / "digits")}
@@ -68,9 +74,32 @@ def test_restored_and_resumed_from_every_older_format(older_run, tmp_path):
         assert result.correct == older_run.read_result()["test_correct"]
 
     longer = dataclasses.replace(recipe, epochs=5)
-    plan = resume.decide(older_run, longer, data.describe(dataset, longer))
-    assert plan.resume and not plan.finished
-    train(plan.recipe, dataset, older_run.path, name)
+    with older_run.locked():
+        plan = resume.decide(older_run, longer, data.describe(dataset, longer))
+        assert plan.resume and not plan.finished
+        for file, expected in (("checkpoint", "model.ckpt-40"), ("best_checkpoint", "best-20")):
+            assert tf.train.latest_checkpoint(str(older_run.checkpoints), file) == str(
+                older_run.checkpoints / expected)
+        train(plan.recipe, dataset, older_run.path, name)
     assert [step for step, _ in saved(older_run)] == [50]
     assert [row["step"] for row in older_run.read_metrics()] == [10, 20, 30, 40, 50]
-    assert json.loads(older_run.recipe_file.read_text())["format"] == 2
+    assert json.loads(older_run.recipe_file.read_text())["format"] == recipes.FORMAT
+
+
+@pytest.mark.slow
+def test_restored_averages_of_an_older_run_go_on(tmp_path):
+    """The run that stopped at step 40 ends like a run of today's names that did not stop."""
+    with tarfile.open(next(path for path in FORMATS if "no-image-size" in path.name)) as archive:
+        archive.extractall(tmp_path, filter="data")
+    older = RunFolder(tmp_path / "no-image-size")
+    recipe = dataclasses.replace(older.read_description()[1], epochs=5)
+    dataset = data.load("mnist", small_data.write_mnist(tmp_path / "digits"))
+    train(recipe, dataset, older.path)
+    train(recipe, dataset, tmp_path / "new")
+    on, whole = (tf.train.load_checkpoint(saved(folder)[-1][1])
+                 for folder in (older, RunFolder(tmp_path / "new")))
+    names = on.get_variable_to_shape_map()
+    assert "output/weights/ExponentialMovingAverage" in names
+    assert names == whole.get_variable_to_shape_map()
+    for name in names:  # not in the same bits where the processor is another one
+        np.testing.assert_allclose(on.get_tensor(name), whole.get_tensor(name), 1e-4, 1e-6)

@@ -23,8 +23,60 @@ def description(whole_run):
     return whole_run.read_description()[2]
 
 
+def request(name, description, dataset=None, **changes):
+    """(recipe, description) of a command with a recipe's name on a data set, its own by default."""
+    recipe = dataclasses.replace(recipes.RECIPES[name], **changes)
+    recipe = dataclasses.replace(recipe, dataset=dataset or recipe.dataset)
+    return recipe, {**description, "name": recipe.dataset}
+
+
+@pytest.mark.parametrize("name, changes, expected", [
+    ("softmax", {}, "softmax"), ("softmax", {"dataset": "shapes"}, "softmax-shapes"),
+    ("softmax", {"seed": 3}, "softmax"), ("batchnorm_cnn", {}, "batchnorm_cnn"),
+    ("batchnorm_cnn", {"dataset": "cifar10"}, "batchnorm_cnn-cifar10"),
+    ("softmax", {"network": "two_layer_fc"}, "softmax-two_layer_fc"),
+    ("softmax", {"network": "two_layer_fc", "dataset": "shapes"}, "softmax-two_layer_fc-shapes")])
+def test_default_folder_names_what_is_not_the_recipes_own(
+        name, changes, expected, description, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = resume.default_folder(name, *request(name, description, **changes))
+    assert str(folder.path) == f"runs/{expected}"
+
+
+def test_default_folder_of_earlier_versions(description, tmp_path, monkeypatch):
+    """They trained everything in runs/softmax. There, shapes were trained without a network."""
+    monkeypatch.chdir(tmp_path)
+    drawn, shapes = request("softmax", description, "shapes")
+    RunFolder("runs/softmax").path.mkdir(parents=True)
+    RunFolder("runs/softmax").write_description("softmax", drawn, shapes, {})
+
+    def folder_of(recipe, description):
+        return str(resume.default_folder("softmax", recipe, description).path)
+
+    assert folder_of(drawn, shapes) == "runs/softmax"
+    assert folder_of(dataclasses.replace(drawn, epochs=99), shapes) == "runs/softmax"
+    assert folder_of(dataclasses.replace(drawn, seed=1), shapes) == "runs/softmax-shapes"
+    assert folder_of(drawn, {**shapes, "crc32": "00000000"}) == "runs/softmax-shapes"
+    assert folder_of(*request("softmax", description)) == "runs/softmax-cifar10"
+    assert folder_of(*request("softmax", description, network="two_layer_fc")) == (
+        "runs/softmax-two_layer_fc")
+    RunFolder("runs/softmax-shapes").path.mkdir()
+    RunFolder("runs/softmax-shapes").write_description("softmax", drawn, shapes, {})
+    assert folder_of(drawn, shapes) == "runs/softmax-shapes"
+    RunFolder("runs/softmax").recipe_file.write_text("{")
+    assert folder_of(*request("softmax", description)) == "runs/softmax"  # and `decide` refuses it
+
+
+def test_run_name_tells_of_another_network():
+    softmax = recipes.RECIPES["softmax"]
+    assert resume.run_name("softmax", softmax) == "softmax"
+    other = dataclasses.replace(softmax, network="two_layer_fc")
+    assert resume.run_name("softmax", other) == "softmax with network two_layer_fc"
+
+
 def test_decide_starts_anew_in_an_empty_folder(recipe, description, tmp_path):
-    assert resume.decide(RunFolder(tmp_path), recipe, description) == (recipe, False, "")
+    assert resume.decide(RunFolder(tmp_path), recipe, description) == (
+        recipe, False, "", description)
 
 
 def test_decide_reports_a_finished_run_and_how_to_train_on(run, recipe, description):
@@ -32,19 +84,47 @@ def test_decide_reports_a_finished_run_and_how_to_train_on(run, recipe, descript
     assert plan.resume and "is finished: 18 steps (3 epochs)" in plan.finished
     assert "--epochs 6" in plan.finished
     longer = dataclasses.replace(recipe, epochs=4)
-    assert resume.decide(run, longer, description) == (longer, True, "")
+    assert resume.decide(run, longer, description) == (longer, True, "", description)
 
 
 def test_decide_overwrites_only_when_asked(run, recipe, description):
     other = dataclasses.replace(recipe, seed=9)
     with pytest.raises(errors.UserError, match="seed: 4 before, 9 now.*--overwrite"):
         resume.decide(run, other, description)
-    assert resume.decide(run, other, description, overwrite=True) == (other, False, "")
+    assert resume.decide(run, other, description, overwrite=True) == (
+        other, False, "", description)
 
 
 def test_decide_refuses_other_images(run, recipe, description):
     with pytest.raises(errors.UserError, match="other images in"):
         resume.decide(run, recipe, {**description, "crc32": "00000000"})
+
+
+def test_decide_goes_on_with_own_pictures_that_were_edited(recipe, whole_run, tmp_path, capsys):
+    """A run on own pictures, before whose end one of the pictures is edited."""
+    shutil.copytree(whole_run.path, tmp_path / "run",
+                    ignore=shutil.ignore_patterns("saved_model", "events"))
+    folder = RunFolder(tmp_path / "run")
+    name, _, before = folder.read_description()
+    recipe = dataclasses.replace(recipe, dataset="folders")
+    before = {**before, "name": "folders", "files_crc32": "0a", "pillow": "12.1"}
+    folder.write_description(name, recipe, before, {})
+    longer = dataclasses.replace(recipe, epochs=4)
+    now = {**before, "crc32": "00000001", "files_crc32": "0b"}
+    plan = resume.decide(folder, longer, now)
+    assert plan == (longer, True, "", {**now, "earlier_crc32": [before["crc32"]]})
+    assert "the run goes on with the pictures that are there now" in capsys.readouterr().err
+    folder.write_description(name, longer, plan.description, {})
+    again = resume.decide(folder, longer, {**now, "crc32": "00000002"})
+    assert again.description["earlier_crc32"] == [before["crc32"], "00000001"]
+    resume.decide(folder, longer, {**now, "files_crc32": "0b", "pillow": "13.0",
+                                   "crc32": "00000003"})
+    told = capsys.readouterr().err
+    assert "Pillow 13.0 decodes them to other pixels than Pillow 12.1 did" in told
+    for change in ({"class_names": [*now["class_names"][:-1], "x"]}, {"training_images": 179}):
+        with pytest.raises(errors.UserError, match="other images in"):
+            resume.decide(folder, longer, {**now, "crc32": "00000004", **change})
+    assert not capsys.readouterr().err
 
 
 def test_decide_refuses_fewer_steps(run, recipe, description):
@@ -67,7 +147,7 @@ def test_decide_refuses_files_that_are_no_runs(recipe, description, tmp_path):
 def test_decide_starts_anew_before_the_first_checkpoint(recipe, description, tmp_path):
     folder = RunFolder(tmp_path)
     folder.write_description("a test", dataclasses.replace(recipe, seed=1), description, {})
-    assert resume.decide(folder, recipe, description) == (recipe, False, "")
+    assert resume.decide(folder, recipe, description) == (recipe, False, "", description)
 
 
 def test_decide_keeps_the_precision_and_lrn_of_the_run(run, recipe, description):

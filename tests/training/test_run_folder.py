@@ -25,6 +25,14 @@ def folder(tmp_path):
     return folder
 
 
+def test_run_folder_expands_its_path(tmp_path, monkeypatch):
+    """Shells leave --run-dir=~/x as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MY_RUNS", str(tmp_path / "a b"))
+    assert RunFolder("~/x").recipe_file == tmp_path / "x/recipe.json"
+    assert RunFolder("$MY_RUNS/x").checkpoints == tmp_path / "a b/x/checkpoints"
+
+
 def content(folder):
     return {str(item.relative_to(folder.path)) for item in folder.path.rglob("*")} - {".lock"}
 
@@ -152,8 +160,8 @@ def test_clear_removes_recipe_json_last(folder, monkeypatch):
     ("{", "not JSON"), ("[1]", "JSON dictionary"), ("{}", "no 'name' in it"),
     ('{"name": "a", "recipe": RECIPE, "dataset": {}}', "no 'image_shape' in it"),
     ('{"name": "a", "recipe": {"seed": "b"}, "dataset": {}}', "missing setting network"),
-    ('{"format": 2, "name": "a", "recipe": {}, "dataset": {}}', "missing setting network"),
-    ('{"format": 3, "new": "layout"}', "format 3 was written by a newer version"),
+    ('{"format": 3, "name": "a", "recipe": {}, "dataset": {}}', "missing setting network"),
+    ('{"format": 4, "new": "layout"}', "format 4 was written by a newer version"),
     ('{"format": "2", "name": "a", "recipe": {}, "dataset": {}}', "format is '2'"),
     ("[" * 100_000, "not JSON"),
 ])
@@ -171,7 +179,7 @@ def test_write_description_and_read_it(whole_run, recipe, tmp_path):
     copy = RunFolder(tmp_path)
     copy.write_description(name, read, dataset, {"python": "3"})
     assert copy.read_description() == (name, recipe, dataset)
-    assert files.read_json(copy.recipe_file)["format"] == 2
+    assert files.read_json(copy.recipe_file)["format"] == 3
 
 
 def test_checkpoint_path_is_the_one_measured(whole_run):

@@ -16,6 +16,49 @@ def test_session_config_refuses_a_gpu_that_is_not_there(monkeypatch):
     assert session.session_config("auto").gpu_options.allow_growth
 
 
+@pytest.mark.parametrize("gpu, cuda, platform, words", [
+    (("NVIDIA H100", ""), True, "linux", ("NVIDIA H100 is there", "needs CUDA 12.5.1 and cuDNN 9",
+                                          '-m pip install "tensorflow[and-cuda]"')),
+    (("NVIDIA H100", ""), False, "linux", ("NVIDIA H100 is there", "built without CUDA",
+                                           '-m pip install "tensorflow[and-cuda]"')),
+    (("NVIDIA H100", ""), False, "win32", ("NVIDIA H100 is there", "on Windows", "WSL2")),
+    (("", "nvidia-smi fails (x)"), True, "linux", ("sees no GPU: nvidia-smi fails (x)",))])
+def test_unused_gpu_names_the_reason_and_the_remedy(gpu, cuda, platform, words, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+    monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda: cuda)
+    monkeypatch.setattr(tf.sysconfig, "get_build_info",
+                        lambda: {"cuda_version": "12.5.1", "cudnn_version": "9"})
+    monkeypatch.setattr(session.machine, "nvidia_gpu", lambda: gpu)
+    monkeypatch.setattr(session.sys, "platform", platform)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for word in words:
+        assert word in session.unused_gpu()
+        with pytest.raises(errors.UserError) as caught:
+            session.session_config("gpu")
+        assert word in str(caught.value) and "use --device cpu or auto" in str(caught.value)
+
+
+def test_unused_gpu_is_silent_where_nothing_is_amiss(monkeypatch):
+    def asked():
+        raise AssertionError("needless")
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(session.machine, "nvidia_gpu", lambda: ("", ""))
+        patch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+        assert session.unused_gpu() == ""
+    monkeypatch.setattr(session.machine, "nvidia_gpu", asked)
+    with monkeypatch.context() as patch:
+        patch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
+        assert session.unused_gpu() == ""
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+    for hidden in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert session.unused_gpu() == ""
+        with pytest.raises(errors.UserError, match="CUDA_VISIBLE_DEVICES hides them"):
+            session.session_config("gpu")
+
+
 @pytest.mark.parametrize("name, single", [("softmax", True), ("two_layer_fc", False)])
 def test_session_config_gives_one_core_to_steps_too_small_to_share(name, single):
     recipe = recipes.RECIPES[name]

@@ -127,9 +127,9 @@ def unpack(archive, folder, wanted, max_bytes):
         with (open(archive, "rb") as raw,
               console.progress(raw.seek(0, 2), "unpacking", "B") as bar):
             raw.seek(0)
-            for path, size, open_member in _members(raw, MAX_UNPACKED):
+            for inside, size, open_member in _members(raw, MAX_UNPACKED):
                 bar.update(raw.tell())
-                parent, _, name = path.replace("\\", "/").rpartition("/")
+                parent, _, name = inside.replace("\\", "/").rpartition("/")
                 if parent.rpartition("/")[2] == name:  # a folder that is named like its only file
                     parent = parent.rpartition("/")[0]
                 if not wanted(name) or name in written or place not in (None, parent):
@@ -173,11 +173,12 @@ def _zip_members(raw):
     # zipfile reads the whole directory, which a small archive can fill with millions of files.
     with mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
         entries = re.finditer(rb"PK\x01\x02", content)
-        if sum(1 for _ in itertools.islice(entries, MAX_FILES + 1)) > MAX_FILES:
-            raise ValueError(f"more than {MAX_FILES:,} files in it")
+        count = sum(1 for _ in itertools.islice(entries, MAX_FILES + 1))
         del entries  # it keeps the map open
+    if count > MAX_FILES:
+        raise ValueError(f"more than {MAX_FILES:,} files in it")
     with zipfile.ZipFile(raw) as archive:
         for member in archive.infolist():
             if not member.is_dir():
                 yield (member.filename, member.file_size,
-                       lambda found=member: archive.open(found))
+                       lambda found=member: archive.open(name=found))

@@ -9,7 +9,8 @@ float32 pixels, which may lie outside that scale; the preparations accept that.
 
 import numpy as np
 
-CROP_SHIFT = 4  # largest shift in pixels, so that a 24x24 crop lies anywhere in 32x32 pixels
+CROP_SHIFT = 4  # largest shift in pixels, so that a 24x24 crop lies anywhere in 32x32 pixels;
+# larger images are shifted by up to an eighth of their side
 SCALE = 1.2  # largest factor by which an image is enlarged or shrunk
 HUE = 0.1  # largest rotation of the colour circle, in turns
 CONTRAST = (0.2, 1.8)  # smallest and largest factor, as in TensorFlow's CIFAR-10 tutorial
@@ -37,18 +38,20 @@ def scale(images, rng):
 
 
 def crop(images, rng, margin=0):
-    """Shift each image by up to CROP_SHIFT pixels in both directions, mirrored at the edges.
+    """Shift each image by up to CROP_SHIFT pixels, or an eighth of its side, both ways.
 
-    After the later central crop this is a random 24x24 crop of the 32x32 image. If `margin` >=
-    CROP_SHIFT, the shifted window lies inside the image, so it is cut out directly, without
-    padding.
+    Pixels beyond the edges are mirrored.
+    After the later central crop this is a random 24x24 crop of the 32x32 image. If `margin` is at
+    least the largest shift, the shifted window lies inside the image, so it is cut out directly,
+    without padding.
     """
     height, width = images.shape[1:3]
-    if margin < CROP_SHIFT:
-        images = np.pad(images, ((0, 0), (CROP_SHIFT,) * 2, (CROP_SHIFT,) * 2, (0, 0)), "reflect")
+    largest = max(CROP_SHIFT, height // 8)
+    if margin < largest:
+        images = np.pad(images, ((0, 0), (largest,) * 2, (largest,) * 2, (0, 0)), "reflect")
     else:
-        height, width = height - 2 * CROP_SHIFT, width - 2 * CROP_SHIFT
-    rows, columns = rng.integers(0, 2 * CROP_SHIFT + 1, (2, len(images), 1))
+        height, width = height - 2 * largest, width - 2 * largest
+    rows, columns = rng.integers(0, 2 * largest + 1, (2, len(images), 1))
     pixels = _pixels(images)
     # Each line of a crop is copied as one item, which is much faster than two-dimensional windows.
     lines = np.ndarray(pixels.size - width + 1, f"V{width * pixels.itemsize}", pixels,

@@ -1,25 +1,29 @@
-"""CIFAR-100: CIFAR-10's images of 100 other classes, which form 20 groups.
+"""CIFAR-100: CIFAR-10's kind of images, of 100 classes in 20 groups.
 
-    find      the folder with the files, which are downloaded if there are none here
+    find      the folder with the files, which are downloaded if they are not on this machine
     download  fetch, verify and extract the official tarball
     load      read the files as a `base.Dataset`
+
+The files are pickles like CIFAR-10's. In the binary version, an image has two bytes of labels, its
+group's and its class's.
 """
 
 import os
 import pathlib
 
-import numpy as np
-
-from tf1cifar.data import base, cifar10, locate, official, safe_pickle
+from tf1cifar.data import cifar_files, locate
+from tf1cifar.data.base import Dataset
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
 MD5 = "eb9058c3a382ffc7106e4002c42a8d85"
 FOLDER = "cifar-100-python"
-FILES = META_FILE, TRAIN_FILE, TEST_FILE = "meta", "train", "test"
-CLASSES = {"fine": 100, "coarse": 20}
+CLASSES = {"coarse": 20, "fine": 100}  # numbers of classes, in the order of the binary version
+MAX_FILE_BYTES = 192 << 20  # the official training images have 155 MB
+FILES = META_FILE, TRAIN_FILE, TEST_FILE = ("meta", "train", "test")
+BINARY_FILES = ("fine_label_names.txt", "coarse_label_names.txt", "train.bin", "test.bin")
 
-DOWNLOAD_HINT = (f"To get CIFAR-100, download {URL}, extract it and give the path of its folder "
-                 f"{FOLDER} with --data-dir or in CIFAR100_DIR.")
+DOWNLOAD_HINT = (f"To get CIFAR-100, download {URL} and give the path of the file, or of the "
+                 f"folder {FOLDER} in it, with --data-dir or in CIFAR100_DIR.")
 
 
 def find(data_dir=None):
@@ -29,13 +33,13 @@ def find(data_dir=None):
     """
     return locate.find(data_dir, locate.DataSet(
         title="CIFAR-100", variable="CIFAR100_DIR", folder=FOLDER, has_any=_is_complete,
-        is_complete=_is_complete, wanted=FILES.__contains__, download=download,
-        expected=f"(expected the files {', '.join(FILES)} in that folder, in a folder in it, or in "
-        "an archive)", hint=DOWNLOAD_HINT))
+        is_complete=_is_complete, wanted={*FILES, *BINARY_FILES}.__contains__, download=download,
+        expected=f"(expected the files {', '.join(FILES)} in that folder, in a folder in it, or "
+        "in an archive)", hint=DOWNLOAD_HINT))
 
 
 def _is_complete(folder):
-    return all((folder / name).is_file() for name in FILES)
+    return any(all((folder / name).is_file() for name in names) for names in (FILES, BINARY_FILES))
 
 
 def download(directory, url=None, md5=None, timeout=10.0):
@@ -43,37 +47,35 @@ def download(directory, url=None, md5=None, timeout=10.0):
 
     As `cifar10.download`; the environment variables are CIFAR100_URL and CIFAR100_MD5.
     """
-    url = url or os.environ.get("CIFAR100_URL") or URL
-    md5 = md5 or os.environ.get("CIFAR100_MD5") or MD5
-    return cifar10.fetch_and_extract(url, md5, pathlib.Path(directory) / FOLDER, FILES,
-                                     locate.MAX_FILE_BYTES, timeout)
+    return cifar_files.download(
+        pathlib.Path(directory) / FOLDER, url or os.environ.get("CIFAR100_URL") or URL,
+        md5 or os.environ.get("CIFAR100_MD5") or MD5, FILES, MAX_FILE_BYTES, timeout)
 
 
 def load(directory, coarse=False):
     """Read the whole data set.
 
     Args:
-      directory: path of the folder with the three files.
+      directory: path of the folder with the files, pickles or binary.
       coarse: whether the labels are those of the 20 groups.
 
     Returns:
-      A `Dataset`; its images are [N, 32, 32, 3].
+      A `Dataset`; its images are [N, 32, 32, 3]. Its `note` says if the images are not the
+      official ones.
 
     Raises:
       DataError: a file is missing or damaged.
     """
     directory, kind = pathlib.Path(directory), "coarse" if coarse else "fine"
-    names = safe_pickle.unpickle(directory / META_FILE).get(f"{kind}_label_names")
-    if (not isinstance(names, (list, tuple)) or len(names) != CLASSES[kind]
-            or not all(isinstance(name, str) for name in names)):
-        raise base.DataError(f"{directory / META_FILE}: '{kind}_label_names' is not a list of "
-                             f"{CLASSES[kind]} names")
-    batches = {kind: [cifar10.read_batch(directory / file, CLASSES[kind], f"{kind}_labels")
-                      for file in (TRAIN_FILE, TEST_FILE)] for kind in CLASSES}
-    note = official.cifar("CIFAR-100", [
-        (directory / file, np.stack([coarse_labels, fine_labels], 1).astype(np.uint8), data)
-        for file, (data, coarse_labels), (_, fine_labels) in zip(
-            (TRAIN_FILE, TEST_FILE), batches["coarse"], batches["fine"])])
-    splits = [cifar10.as_images([batch]) for batch in batches[kind]]
-    return base.Dataset("cifar100-coarse" if coarse else "cifar100", str(directory), tuple(names),
-                        *splits, note)
+    binary = not (directory / META_FILE).exists() and (directory / BINARY_FILES[0]).exists()
+    names = (
+        cifar_files.read_lines(directory / f"{kind}_label_names.txt", CLASSES[kind]) if binary else
+        cifar_files.read_names(directory / META_FILE, f"{kind}_label_names", CLASSES[kind]))
+    # Both kinds of labels are read, since the checksum is that of both.
+    batches = [cifar_files.read(directory / f"{part}{'.bin' * binary}", {
+        f"{each}_labels": count for each, count in CLASSES.items()})
+        for part in (TRAIN_FILE, TEST_FILE)]
+    note = cifar_files.note("CIFAR-100", batches)
+    splits = [cifar_files.as_split([batch], list(CLASSES).index(kind)) for batch in batches]
+    return Dataset(f"cifar100{'-coarse' * coarse}", locate.origin(directory), tuple(names),
+                   *splits, note)

@@ -94,7 +94,7 @@ class Feed:
         self._images = images
         self.prepare = functools.partial(preparation.prepare, preparation=recipe.preparation,
                                          mean=self.mean)
-        self._prepare = functools.partial(self.prepare, summed=summed)
+        self._prepare = functools.partial(self.prepare, summed=summed, shape=self.image_shape)
 
     def batch(self, step):
         """The batch of a training step, augmented and prepared.

@@ -195,9 +195,10 @@ def _kaggle(folder):
     except (ValueError, csv.Error) as error:
         raise base.DataError(f"{file}: {error}; expected a line id,label for each picture of "
                              "train/") from error
-    notes = [f"trainLabels.csv names {absent:,} pictures that are not in train/"] * bool(absent)
+    notes = [f"pictures that trainLabels.csv names and train/ lacks: {absent:,}"] * bool(absent)
     without = len(set(by_name.values())) - len(pictures)
-    notes += [f"{without:,} pictures in train/ have no label and are left out"] * bool(without)
+    if without:
+        notes.append(f"pictures in train/ that have no label and are left out: {without:,}")
     return list(pictures.items()), notes
 
 
@@ -231,8 +232,8 @@ def _listed(names, most=5):
 def _left_out(others):
     if not others:
         return []
-    return [f"{len(others):,} files are left out, since their names are not those of pictures that "
-            f"can be read: {_listed(others, 3)}"]
+    return [f"left out, since their names are not those of pictures that can be read: "
+            f"{_listed(others, 3)}"]
 
 
 def _balance(split, names):

@@ -1,234 +1,255 @@
-"""Find a data set on this machine, wherever people have it, and say what is there instead.
+"""Find a data set on this machine, wherever people have it.
 
-    DataSet         what `find` must know about a data set
+    DataSet         how a data set is found
     find            the folder of a data set: named, in a usual place, unpacked or downloaded
-    recognize       words about a folder or a file that is not the data set asked for
-    picture_layout  the way in which a folder holds pictures of classes
+    unpacked        the folder of an archive that was unpacked earlier
+    origin          the archive that a folder was unpacked from
+    recognize       words for what a folder or a file holds
+    picture_layout  the way in which a folder of pictures is organized
 """
 
 import contextlib
 import hashlib
 import os
 import pathlib
-from typing import Callable, NamedTuple
+import re
+from collections.abc import Callable
+from typing import NamedTuple
 
-from tf1cifar import console, files
+from tf1cifar import files
 from tf1cifar.data import archives, base
 from tf1cifar.data.download import cache_folder
+from tf1cifar.data.recognition import (  # noqa: F401, picture_layout is for users of this module
+    MAX_ENTRIES,
+    entries,
+    picture_layout,
+    recognize,
+    walk,
+)
 
-DEPTH = 2  # number of levels below a folder in which a data set is looked for
-MAX_ENTRIES = 2000  # of a folder that are looked at
-MAX_ARCHIVES = 20  # of a folder that are looked into
-MAX_FILE_BYTES = 512 << 20  # of a file in an archive; CIFAR-100's training images have 155 MB
+MAX_ARCHIVES = 20  # that one search opens
+MAX_FILE_BYTES = 256 << 20  # of a file in an archive; CIFAR-100's training images have 155 MB
+# (words in the names of archives and folders, the data set that they speak of); the first that
+# fits counts. MNIST's layout is used by other data sets too.
+WORDS = (("cifar.?100", "CIFAR-100"), ("cifar.?10", "CIFAR-10"),
+         ("fashion|[ekq]-?mnist|kuzushiji", "another"), ("mnist", "MNIST"))
 
 
 class DataSet(NamedTuple):
-    """What `find` must know about a data set. A folder is a `pathlib.Path`, which may not exist."""
-    title: str             # such as 'CIFAR-10'
-    variable: str          # environment variable that may hold a path
-    folder: str            # usual name of its folder, in the working folder and in the cache
-    is_complete: Callable  # function of a folder: whether all files are there
-    has_any: Callable      # function of a folder: whether any file is there
-    wanted: Callable       # function of a file's name: whether it belongs to the data set
-    download: Callable     # function of the cache folder that downloads it and returns its folder
-    expected: str          # the files that are expected, for a message
-    hint: str              # how to get it, for a message
+    """How a data set is found. Every folder is a `pathlib.Path`, which need not exist.
+
+    Attributes:
+      title: its name, such as 'CIFAR-10'.
+      variable: the environment variable that may hold its path.
+      folder: the usual name of its folder, in the working folder and in the cache.
+      has_any: function of a folder that returns whether any file of the data set is there.
+      is_complete: function of a folder that returns whether the data set is whole there.
+      wanted: function of a file's name that returns whether it belongs to the data set.
+      download: function of the cache folder that downloads the data set and returns its folder.
+      expected: '(expected ...)' with the files, for messages.
+      hint: the sentence on how to get the data set.
+    """
+    title: str
+    variable: str
+    folder: str
+    has_any: Callable
+    is_complete: Callable
+    wanted: Callable
+    download: Callable
+    expected: str
+    hint: str
 
 
 def find(data_dir, data_set):
     """The folder of a data set, downloaded if the data set is not on this machine.
 
-    If `data_dir` or the environment variable is given, only that place is tried: the folder, two
-    levels below it, and archives in it; or an archive itself. Otherwise a complete data set is
-    looked for in the working folder, its folder data, the cache, and the folder of Keras.
+    If `data_dir` or the environment variable is given, only that place is searched: the folder
+    itself, its subfolders, theirs, and the archives in them. It may also be an archive or a file
+    of the data set. Otherwise a whole data set is looked for in the working folder, its folder
+    data, the cache, and Keras's folder.
 
     Args:
       data_dir: path that the user named with --data-dir, or None.
       data_set: a `DataSet`.
 
     Returns:
-      A `pathlib.Path`. A folder that the user named may lack some of the files.
+      A `pathlib.Path`. Some of the files may be missing there, unless it is in the cache.
 
     Raises:
-      DataError: the place that the user named does not hold the data set.
+      DataError: the place that the user named does not hold the data set, or its archive is
+        damaged.
       errors.Failure: the data set is not on this machine, and the download failed.
+      OSError: the cache, which holds what is unpacked, cannot be written.
     """
     for given, source in ((data_dir, "--data-dir"),
                           (os.environ.get(data_set.variable) or None, data_set.variable)):
         if given is not None:
-            place = files.expanded(given)
-            found = _within(place, data_set)
-            if found is None:
-                raise base.DataError(f"{source} {place}: no {data_set.title} there, but "
-                                     f"{recognize(place)} {data_set.expected}. {data_set.hint}")
+            path = files.expanded(given)
+            if found := _search(path, data_set):
+                return found
+            words = recognize(path)
+            text = f"{source} {path}: no {data_set.title} there, but {words}"
+            raise base.DataError(text if "give --dataset" in words else
+                                 f"{text} {data_set.expected}. {data_set.hint}")
+    here, cache, data, keras = (pathlib.Path(data_set.folder), cache_folder(),
+                                pathlib.Path("data"), _keras())
+    for place in (here, data, cache / data_set.folder, keras):
+        if found := _whole(_places(place, data_set), data_set):
             return found
-    here, cache = pathlib.Path(data_set.folder), cache_folder()
-    if data_set.has_any(here):
-        return here
-    for place in (here, pathlib.Path("data"), cache / data_set.folder, _keras()):
-        for folder in _folders(place):
-            if data_set.is_complete(folder):
-                return folder
-    return data_set.download(cache)
+    for archive in _archives([pathlib.Path(), *walk(data), *walk(keras)], data_set, named=True):
+        with contextlib.suppress(base.DataError):  # perhaps a download that was stopped
+            return _unpack(archive, data_set)
+    # The error about a missing file is more helpful than another data set.
+    return here if _holds(data_set.has_any, here) else data_set.download(cache)
 
 
 def _keras():
     """The folder in which Keras keeps its data sets."""
-    home = os.environ.get("KERAS_HOME") or "~/.keras"
-    return files.expanded(home) / "datasets"
+    return files.expanded(os.environ.get("KERAS_HOME") or "~/.keras") / "datasets"
 
 
-def _within(place, data_set):
-    """The folder of the data set at, in or above a place that the user named, or None."""
-    if place.is_file():
-        if data_set.wanted(place.name):
-            return place.parent
-        return _unpacked(place, data_set) if archives.kind(place) else None
-    folders = _folders(place)
-    for fits in (data_set.is_complete, data_set.has_any):
-        for folder in folders:
-            if fits(folder):
-                return folder
-    found = [path for folder in folders for path in _entries(folder)
-             if path.is_file() and not data_set.wanted(path.name) and archives.kind(path)]
-    for archive in found[:MAX_ARCHIVES]:
-        if any(map(data_set.wanted, archives.list_names(archive))):
-            if folder := _unpacked(archive, data_set):
-                return folder
-    return None
+def _holds(check, path):
+    """Whether `check` holds for a path. A folder that cannot be read holds nothing."""
+    try:
+        return check(path)
+    except OSError:
+        return False
 
 
-def _unpacked(archive, data_set):
-    """The folder in the cache with the data set of an archive, which is unpacked there once.
+# ---------------------------------------------------------------------------------------
+# Searching
+
+
+def _search(path, data_set):
+    """The place of the data set in the place that a person named, None if there is none."""
+    if _holds(data_set.has_any, path):
+        return path
+    if not _holds(pathlib.Path.exists, path):
+        return unpacked(path, data_set.title)
+    if not path.is_dir():
+        if data_set.wanted(path.name):
+            return path.parent
+        other = not _belongs(path, data_set) and "give --dataset" in recognize(path)
+        return None if other or not archives.kind(path) else _unpack(path, data_set)
+    places = _places(path, data_set)
+    if found := _whole(places, data_set):
+        return found
+    problem = None
+    for archive in _archives(places, data_set):
+        try:
+            return _unpack(archive, data_set)
+        except base.DataError as error:
+            problem = problem or error
+    if problem:
+        raise problem
+    return next((place for place in places if _holds(data_set.has_any, place)), None)
+
+
+def _places(path, data_set):
+    """The folders in which the data set may be, those last that are named after another one."""
+    def is_another(place):
+        return any(_set_of(part) not in ("", data_set.title)
+                   for part in place.relative_to(path).parts)
+    return sorted(walk(path), key=is_another) if path.is_dir() else []
+
+
+def _whole(places, data_set):
+    """The first folder with the whole data set, or None."""
+    return next((place for place in places if _holds(data_set.is_complete, place)), None)
+
+
+def _archives(places, data_set, named=False):
+    """The archives in folders that may hold the data set, the likeliest first.
+
+    Args:
+      places: list of folders.
+      data_set: a `DataSet`.
+      named: whether only archives count that are named after the data set.
+    """
+    left, found = [MAX_ENTRIES], []
+    for place in places:
+        for path in entries(place, left):
+            of, name = _set_of(path.name), path.name.lower()
+            if of == data_set.title or not (of or named) and (
+                    name.endswith(archives.SUFFIXES) or "." not in name):
+                found.append((of != data_set.title, path))
+    found = [path for _, path in sorted(found, key=lambda item: item[0])][:MAX_ARCHIVES]
+    return [path for path in found
+            if path.is_file() and archives.kind(path) and _belongs(path, data_set)]
+
+
+def _set_of(name):
+    """The title of the data set that a name speaks of, '' if it speaks of none."""
+    return next((title for pattern, title in WORDS if re.search(pattern, name.lower())), "")
+
+
+def _belongs(archive, data_set):
+    """Whether an archive may hold the data set, by its name or by the names of its first files."""
+    return _set_of(archive.name) == data_set.title or any(
+        map(data_set.wanted, archives.list_names(archive)))
+
+
+# ---------------------------------------------------------------------------------------
+# Archives
+
+
+def unpacked(archive, title):
+    """The folder of an archive that was unpacked earlier and may be gone since.
+
+    Args:
+      archive: path of the archive.
+      title: the title of the `DataSet`.
 
     Returns:
-      A `pathlib.Path`, None if the archive does not hold the data set whole.
-
-    Raises:
-      DataError: the archive is damaged.
-      OSError: the cache cannot be written.
+      A `pathlib.Path`, or None.
     """
+    found = (cache_folder() / "unpacked").glob(f"{_key(archive, title)}-*")
+    return max(filter(pathlib.Path.is_dir, found), key=os.path.getmtime, default=None)
+
+
+def origin(folder):
+    """The archive that a folder of the cache was unpacked from.
+
+    Args:
+      folder: path of a folder that `find` returned.
+
+    Returns:
+      The path of the archive, a str; that of `folder` itself for all other folders.
+    """
+    folder = pathlib.Path(folder)
+    try:
+        if folder.parent == cache_folder() / "unpacked":
+            return os.fsdecode(_note(folder).read_bytes())
+    except OSError:
+        pass
+    return str(folder)
+
+
+def _note(folder):
+    """The file with the path of the archive, beside the folder that it was unpacked into."""
+    return folder.with_name(f"{folder.name}.txt")
+
+
+def _key(archive, title):
+    path = os.fsencode(os.path.abspath(archive))
+    return f"{title}-{hashlib.sha256(path).hexdigest()[:16]}"
+
+
+def _unpack(archive, data_set):
+    """The folder in the cache with the files of an archive, which is unpacked once."""
     status = archive.stat()
-    key = repr((os.path.abspath(archive), status.st_size, status.st_mtime_ns))
-    key = hashlib.sha256(os.fsencode(key)).hexdigest()[:16]
-    target = cache_folder() / "unpacked" / key / data_set.folder
+    target = (cache_folder() / "unpacked" /
+              f"{_key(archive, data_set.title)}-{status.st_size}-{status.st_mtime_ns}")
     if data_set.is_complete(target):
         return target
     try:
         with files.new_folder(target, existing="merge") as folder:
-            archives.unpack(archive, folder, data_set.wanted, MAX_FILE_BYTES)
+            found = archives.unpack(archive, folder, data_set.wanted, MAX_FILE_BYTES)
             if not data_set.is_complete(folder):
-                raise _Incomplete
-    except _Incomplete:
-        return None
+                held = f"holds only {', '.join(sorted(found)[:9])}" if found else "does not hold it"
+                raise base.DataError(f"an archive that {held} {data_set.expected}")
+            with files.replacing(_note(target), "wb") as out:
+                out.write(os.fsencode(os.path.abspath(archive)))
     except base.DataError as error:
         raise base.DataError(f"{archive}: {error}") from None
     return target
-
-
-class _Incomplete(Exception):
-    """An archive holds only a part of the data set."""
-
-
-def _folders(folder, depth=DEPTH):
-    """A folder and the folders up to `depth` levels below it, the nearest first."""
-    level, found = [folder] if folder.is_dir() else [], []
-    for _ in range(depth + 1):
-        found += level
-        level = [path for parent in level for path in _entries(parent) if path.is_dir()]
-    return found[:MAX_ENTRIES]
-
-
-def _entries(folder):
-    """The entries of a folder in the order of their names, without hidden ones."""
-    with contextlib.suppress(OSError):
-        return sorted(path for path, _ in zip(folder.iterdir(), range(MAX_ENTRIES))
-                      if not path.name.startswith((".", "__")))
-    return []
-
-
-# ---------------------------------------------------------------------------------------
-# What is there instead
-
-
-def recognize(path):
-    """Words about a folder or a file that does not hold the data set asked for.
-
-    Args:
-      path: a `pathlib.Path`.
-
-    Returns:
-      A str, such as 'CIFAR-100 (give --dataset cifar100)' or 'an empty folder'.
-    """
-    if not path.exists():
-        return "no such file or folder"
-    if not path.is_dir():
-        return ("an archive without it" if path.is_file() and archives.kind(path)
-                else "a file, not a folder")
-    if not _entries(path):
-        return "an empty folder"
-    for folder in _folders(path):
-        names = {entry.name for entry in _entries(folder)}
-        for fits, words in _KINDS:
-            if fits(names):
-                return words
-        if layout := picture_layout(folder):
-            return f"{_LAYOUTS[layout]} (give --dataset folders)"
-    shown = [console.cut(entry.name, 40) for entry in _entries(path)]
-    more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
-    if sum(_is_picture(entry) for entry in _entries(path)) > len(shown) / 2:
-        return (f"{len(shown)} pictures that no folder divides into classes ({', '.join(shown[:3])}"
-                f"{more})")
-    return f"{', '.join(shown[:3])}{more}"
-
-
-def _any(*ends):
-    return lambda names: any(name.endswith(ends) for name in names)
-
-
-# (function of the names in a folder, words); the first that fits counts.
-_KINDS = (
-    (_any("data_batch_1.mat", "test_batch.mat"),
-     "the MATLAB version of CIFAR-10, get the Python version"),
-    (lambda names: {"train", "test", "meta"} <= names or {"train.bin", "test.bin"} <= names,
-     "CIFAR-100 (give --dataset cifar100)"),
-    (_any("data_batch_1", "data_batch_1.bin", "test_batch", "test_batch.bin"),
-     "CIFAR-10 (give --dataset cifar10)"),
-    (_any("mnist.npz", "images-idx3-ubyte", "images-idx3-ubyte.gz", "images.idx3-ubyte"),
-     "MNIST (give --dataset mnist)"),
-    (lambda names: "dataset_info.json" in names and any(".tfrecord" in name for name in names),
-     "a TensorFlow Datasets folder, which is not read; get the Python version"),
-    (_any(".parquet", ".arrow"),
-     "a Hugging Face data set (Parquet or Arrow), which is not read; get the Python version"),
-    (_any(".tfrecord", ".tfrecords"), "TFRecord files, which are not read"),
-    (_any(".crdownload", ".part", ".download"), "a download that is not finished"),
-)
-_LAYOUTS = {"split": "pictures in a folder for each class", "kaggle": "Kaggle's pictures and "
-            "trainLabels.csv", "classes": "pictures in a folder for each class"}
-
-
-def picture_layout(folder):
-    """The way in which a folder holds pictures of classes.
-
-    Args:
-      folder: a `pathlib.Path`.
-
-    Returns:
-      'kaggle' (train/PICTURE and trainLabels.csv), 'split' (train/CLASS/PICTURE and
-      test/CLASS/PICTURE), 'classes' (CLASS/PICTURE), or '' for none of these.
-    """
-    if (folder / "trainLabels.csv").is_file() and (folder / "train").is_dir():
-        return "kaggle"
-    if all(_has_classes(folder / part) for part in ("train", "test")):
-        return "split"
-    return "classes" if _has_classes(folder) else ""
-
-
-def _has_classes(folder):
-    """Whether some folder in `folder` holds pictures."""
-    return any(_is_picture(path) for inner in _entries(folder) if inner.is_dir()
-               for path in _entries(inner))
-
-
-def _is_picture(path):
-    return path.suffix.lower() in base.PICTURE_SUFFIXES

@@ -156,7 +156,8 @@ def load(directory):
         whose = "their" if chosen[0] in FILES else "its"
         notes.insert(0, f"{source}: {len(splits[0].labels):,} of {whose} images are for training, "
                         f"{len(splits[1].labels):,} for testing")
-    return Dataset("mnist", str(directory), CLASS_NAMES, *splits, "\n".join(filter(None, notes)))
+    return Dataset("mnist", locate.origin(directory), CLASS_NAMES, *splits,
+                   "\n".join(filter(None, notes)))
 
 
 def _choice(present):

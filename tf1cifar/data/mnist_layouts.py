@@ -252,7 +252,7 @@ def _read_array(archive, member, name):
     # Other methods of compression can claim gigabytes for a dictionary.
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(f"{name} is compressed in an unusual way, expected deflate or none")
-    with archive.open(member) as source:
+    with archive.open(name=member) as source:
         start = source.read(10)
         if start[:8] != b"\x93NUMPY\1\0" or len(start) < 10:
             raise DataError(f"{name} is not an array in NumPy's format 1.0")

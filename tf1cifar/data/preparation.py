@@ -18,9 +18,9 @@ from tf1cifar.data import base
 CHUNK = 128  # number of images prepared at a time, which fit into the processor's cache
 
 
-def _window(images):
-    """The central pixels of images [n, height, width, channels], see `_window_size`."""
-    height, width = map(_window_size, images.shape[1:3])
+def _window(images, out):
+    """The central pixels of images [n, height, width, channels], as many as `out` has."""
+    height, width = out.shape[1:3]
     top, left = (images.shape[1] - height) // 2, (images.shape[2] - width) // 2
     return images[:, top:top + height, left:left + width]
 
@@ -51,7 +51,7 @@ def _standardize(out, planes=1):
 
 def _gray24(images, mean, out, summed):
     """Chapter 9's `clean`: gray, the central pixels, standardized."""
-    window, gray = _window(images), out[..., 0]
+    window, gray = _window(images, out), out[..., 0]
     channels = window.shape[-1]
     gray[...] = window[..., 0]
     for channel in range(1, channels):
@@ -61,7 +61,7 @@ def _gray24(images, mean, out, summed):
 
 def _standardized24(images, mean, out, summed):
     """The central pixels in colour, standardized (TensorFlow's CIFAR-10 tutorial)."""
-    out[...] = _window(images)
+    out[...] = _window(images, out)
     _standardize(out)
 
 
@@ -79,7 +79,7 @@ PREPARATIONS = {"gray24": _gray24, "standardized24": _standardized24,
                 "unit": _unit, "minus_mean": _minus_mean}
 
 
-def prepare(images, preparation, mean=None, out=None, summed=1):
+def prepare(images, preparation, mean=None, out=None, summed=1, shape=None):
     """Prepare images for a network, in the same way for training, evaluation and prediction.
 
     Args:
@@ -108,7 +108,7 @@ def prepare(images, preparation, mean=None, out=None, summed=1):
     if summed != 1 and preparation != "gray24":
         raise ValueError(f"preparation {preparation} of images with {summed} planes summed, "
                          "expected gray24")
-    shape = len(images), *prepared_shape(images.shape[1:], preparation)
+    shape = len(images), *(shape or prepared_shape(images.shape[1:], preparation))
     if out is None:
         out = np.empty(shape, np.float32)
     elif (out.shape, out.dtype, out.flags.c_contiguous) != (shape, np.float32, True):

@@ -56,7 +56,7 @@ def read_file(file, limit, missing="no such file; the data set is incomplete"):
         if status.st_size > limit:
             raise base.DataError(f"{file}: {status.st_size:,} bytes, expected at most {limit:,}")
         with open(file, "rb") as source:
-            return source.read(limit)
+            return source.read(status.st_size)  # memory is taken for as many bytes at once
     except FileNotFoundError:
         raise base.DataError(f"{file}: {missing}") from None
     except OSError as error:
@@ -81,9 +81,9 @@ def recognize(head):
         return f"a file of zeros, whose copy or download was not completed; {AGAIN}"
     encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:  # the last character may be cut off
-        text = codecs.getincrementaldecoder(encoding)().decode(head)
+        text, is_text = codecs.getincrementaldecoder(encoding)().decode(head), True
     except UnicodeDecodeError:
-        text = head.decode("latin-1")
+        text, is_text = head.decode("latin-1"), False
     if any(ord(c) < 32 and c not in "\t\n\f\r\x1b" for c in text):
         return ""
     start = text.lower().lstrip()
@@ -94,7 +94,7 @@ def recognize(head):
     if start.startswith("<?xml"):
         return f"an answer of a web server (XML); {AGAIN}"
     # Pickles of protocol 0 are text too. Each begins with one of these characters.
-    if not text or text[0] in "(cdlINFLSVXp]}":
+    if not is_text or not text or text[0] in "(cdlINFLSVXp]}":
         return ""
     return f"a text file that begins with {console.cut(text.strip(), 40)!r}"
 

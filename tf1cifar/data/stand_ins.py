@@ -58,7 +58,7 @@ class Array:
         shape, dtype, order, raw = self.state or (None,) * 4
         if (type(shape) is not tuple or len(shape) > MAX_DIMENSIONS
                 or not all(type(length) is int and length >= 0 for length in shape)
-                or type(dtype) is not Dtype or type(raw) is not bytes
+                or type(dtype) is not Dtype or not dtype.dtype.itemsize or type(raw) is not bytes
                 or math.prod(shape) * dtype.dtype.itemsize != len(raw)):
             raise Refused("an array whose shape, dtype and bytes do not fit together")
         return np.ndarray(shape, dtype.dtype, raw, order=order)
@@ -113,6 +113,7 @@ def _ordered_dict(reader, items=()):
     if type(items) not in (list, tuple) or not all(
             type(item) in (list, tuple) and len(item) == 2 for item in items):
         raise Refused("an OrderedDict of an unknown form")
+    reader.spend(len(items))
     result = {}
     add_items(result, [part for item in items for part in item])
     return result

@@ -4,7 +4,9 @@
     best-STEP        the weights with the best held-out accuracy so far
 
 A checkpoint has three files. Its .index is written last and removed first, so a checkpoint is
-complete as soon as its .index is there beside the others.
+complete as soon as its .index is there beside the others. TensorFlow's files `checkpoint` and
+`best_checkpoint`, which `tf.train.latest_checkpoint` reads, name them without their folder, so a
+run can be moved.
 
 TensorFlow is imported by the methods that take a session: it takes seconds, and the scripts list
 and tidy checkpoints before they know that they need it.
@@ -17,10 +19,13 @@ import sys
 from tf1cifar import errors, files
 
 LATEST, BEST = "model.ckpt", "best"  # the two kinds
+STATE_FILES = {LATEST: "checkpoint", BEST: "best_checkpoint"}
+MAX_STATE = 2 ** 16  # bytes of a state file; one of 300 checkpoints is smaller
 WEIGHTS = (".index", ".data-00000-of-00001")
 SUFFIXES = (*WEIGHTS, ".meta")
 
-# Names of variables in the first runs, which had no precision in recipe.json: now -> then.
+# Names of variables in the first runs, which had no precision in recipe.json: now -> then. For the
+# moving averages see `former_name`.
 FORMER_NAMES = {
     "training/global_step": "global_step",
     "training_1/beta1_power": "training/beta1_power",
@@ -67,7 +72,7 @@ class Checkpoints:
 
         Args:
           name: 'best', 'latest', the name of a checkpoint in the folder, or the path of any
-            checkpoint; the path may end with .index or .meta.
+            checkpoint, which may be the path of one of its files.
 
         Raises:
           errors.UserError: there is no such checkpoint.
@@ -78,7 +83,7 @@ class Checkpoints:
                 raise errors.UserError(f"{self.folder}: no {name} checkpoint; "
                                        "train the run first, or longer")
             return saved[-1][1]
-        prefix = name.removesuffix(".index").removesuffix(".meta")
+        prefix = re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", str(files.expanded(name)))
         for path in (prefix, str(self.folder / prefix)):
             if pathlib.Path(path + ".index").exists():
                 return path
@@ -102,7 +107,19 @@ class Checkpoints:
         return next((path for path in saved if pathlib.Path(path).name == measured), saved[-1])
 
     def tidy(self):
-        """Remove the files of half-written and half-removed checkpoints, and nothing else."""
+        """Remove the files of half-written and half-removed checkpoints, and nothing else.
+
+        Folders in the state files, which older runs have, are removed from them: the run may have
+        been moved.
+        """
+        for state in map(self.folder.joinpath, STATE_FILES.values()):
+            if state.exists():
+                with open(state, "rb") as source:
+                    text = source.read(MAX_STATE)
+                mended = re.sub(rb'"[^\n]*[/\\]', b'"', text)
+                if mended != text and len(text) < MAX_STATE:
+                    with files.replacing(state, "wb") as out:
+                        out.write(mended)
         for pattern in (".*.part", "*checkpoint.tmp*"):
             for item in self.folder.glob(pattern):
                 files.remove(item)
@@ -139,8 +156,9 @@ class Checkpoints:
         Every checkpoint has the same graph, so its .meta is made once.
         """
         import tensorflow.compat.v1 as tf
-        self._saver = tf.train.Saver(max_to_keep=self.max_to_keep)
-        self._best_saver = tf.train.Saver(max_to_keep=0)  # keeps all; `save_best` removes them
+        self._saver = tf.train.Saver(max_to_keep=self.max_to_keep, save_relative_paths=True)
+        # Keeps all; `save_best` removes them.
+        self._best_saver = tf.train.Saver(max_to_keep=0, save_relative_paths=True)
         self._meta_graph = self._saver.export_meta_graph().SerializeToString()
 
     def restore_latest(self, session, required=False):
@@ -204,7 +222,7 @@ class Checkpoints:
 
     def save(self, session, step):
         """Save the variables as the latest checkpoint and remove the oldest one too many."""
-        self._save(session, step, self._saver, LATEST, "checkpoint")
+        self._save(session, step, self._saver, LATEST)
 
     def save_best(self, session, step, same_as_latest):
         """Save the variables as the best checkpoint, in place of the best one before.
@@ -222,19 +240,20 @@ class Checkpoints:
             for suffix in reversed(SUFFIXES):  # the .index last
                 files.link_or_copy(self.folder / f"{LATEST}-{step}{suffix}",
                                    best.with_name(best.name + suffix))
-            tf.train.update_checkpoint_state(str(self.folder), str(best),
-                                             latest_filename="best_checkpoint")
+            # A relative path in an absolute folder is written as it is.
+            tf.train.update_checkpoint_state(str(self.folder.absolute()), best.name,
+                                             latest_filename=STATE_FILES[BEST])
         else:
-            self._save(session, step, self._best_saver, BEST, "best_checkpoint")
+            self._save(session, step, self._best_saver, BEST)
         self._remove(earlier)
 
-    def _save(self, session, step, saver, kind, state_file):
+    def _save(self, session, step, saver, kind):
         self.folder.mkdir(parents=True, exist_ok=True)
         prefix = self.folder / kind
         with files.replacing(f"{prefix}-{step}.meta", "wb") as out:
             out.write(self._meta_graph)
         saver.save(session, str(prefix), global_step=step, write_meta_graph=False,
-                   latest_filename=state_file)
+                   latest_filename=STATE_FILES[kind])
 
     def _remove(self, paths):
         import tensorflow.compat.v1 as tf
@@ -242,8 +261,15 @@ class Checkpoints:
             tf.train.remove_checkpoint(path)
 
 
+def former_name(name):
+    """The name that the variable `name` had in older runs, None if it had no other name."""
+    if name.endswith("/ExponentialMovingAverage"):
+        return f"training/{name}"
+    return FORMER_NAMES.get(name)
+
+
 def restore_variables(session, saver, path):
-    """Restore the checkpoint at `path` with a `tf.train.Saver`, by FORMER_NAMES if need be.
+    """Restore the checkpoint at `path` with a `tf.train.Saver`, by former names if need be.
 
     Raises:
       errors.Failure: the checkpoint is damaged or belongs to another graph.
@@ -257,7 +283,7 @@ def restore_variables(session, saver, path):
         except tf.errors.NotFoundError:
             stored = tf.train.load_checkpoint(path).get_variable_to_shape_map()
             names = {variable.op.name: variable for variable in tf.global_variables()}
-            former = {name if name in stored else FORMER_NAMES.get(name): variable
+            former = {name if name in stored else former_name(name): variable
                       for name, variable in names.items()}
             if not former.keys() <= stored.keys():
                 raise

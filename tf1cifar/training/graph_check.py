@@ -1,8 +1,8 @@
 """Check a saved graph before TensorFlow loads it: a graph is a program, and may do harm.
 
-    read_meta_graph    read and check a .meta file
-    check_saved_model  check a saved_model.pb
-    check_tensors      check that an imported graph has the tensors that the scripts use
+    read_meta_graph   read and check a .meta file
+    read_saved_model  read and check a saved_model.pb
+    check_tensors     check that an imported graph has the tensors that the scripts use
 
 A graph can read and write files, open connections and call Python. The graphs of this project do
 nothing of the kind. So only operations on the list ALLOWED (pure computation) are accepted, in the
@@ -10,10 +10,12 @@ graph and in its function library (bodies of loops and branches), and those that
 network uses. FILE_OPERATIONS, the operations of a saver, touch files. They must stay in the saver's
 scopes, on which nothing outside may depend, and restoring may only read the file that is fed.
 
-A refused graph never reaches TensorFlow. An accepted one can still compute for ever or ask for all
-memory.
+A file is read once, so what was checked is what is used. A refused graph never reaches TensorFlow.
+An accepted one can still compute for ever, ask for all memory, or make TensorFlow abort. The safe
+way to restore a stranger's run is `--via saver`, which takes the weights alone.
 """
 
+import math
 import pathlib
 import re
 
@@ -63,6 +65,8 @@ ALLOWED = frozenset("""
 FILE_OPERATIONS = ("SaveV2", "RestoreV2", "ShardedFilename", "MergeV2Checkpoints")
 SAVER_SCOPE = re.compile(r"save(_\d+)?/")
 
+MAX_NUMBERS = 2 ** 31  # of a tensor whose shape a graph states; more is no network of images
+
 # The tensors by which a graph is fed and asked: name, dtype, rank.
 TENSORS = (("images:0", tf.float32, 4), ("labels:0", tf.int64, 1), ("logits:0", tf.float32, 2),
            ("probabilities:0", tf.float32, 2), ("loss:0", tf.float32, 0),
@@ -88,16 +92,24 @@ def read_meta_graph(path, build=None):
     return graph
 
 
-def check_saved_model(directory, build=None):
-    """Check the graphs of the SavedModel in `directory`.
+def read_saved_model(directory, build=None):
+    """Read and check the graphs of the SavedModel in `directory`.
+
+    Returns:
+      The MetaGraphDef that is tagged for serving.
 
     Raises:
       As `read_meta_graph`.
     """
     # TensorFlow reads saved_model.pb if it exists, and then no file of another name.
     path = pathlib.Path(directory) / "saved_model.pb"
-    for graph in _parsed(path, SavedModel()).meta_graphs:
+    graphs = _parsed(path, SavedModel()).meta_graphs
+    for graph in graphs:
         check(graph, path, build)
+    for graph in graphs:
+        if list(graph.meta_info_def.tags) == [tf.saved_model.tag_constants.SERVING]:
+            return graph
+    raise errors.Failure(f"{path}: has no graph for serving")
 
 
 def _parsed(path, message):
@@ -204,5 +216,11 @@ def check_tensors(graph, image_shape, num_classes, path):
             if tensor.dtype.base_dtype != dtype or not tensor.shape.is_compatible_with(shape):
                 raise ValueError(f"{name} is {tensor.dtype.name} {tensor.shape}, expected "
                                  f"{dtype.name} {shape}")
+        for operation in graph.get_operations():
+            for tensor in operation.outputs:
+                if tensor.shape.rank and math.prod(
+                        size or 1 for size in tensor.shape.as_list()) > MAX_NUMBERS:
+                    raise ValueError(f"{tensor.name} has the shape {tensor.shape}, expected at "
+                                     f"most {MAX_NUMBERS:,} numbers")
     except (KeyError, ValueError) as error:
         raise errors.Failure(f"{path}: not the graph of this run; {error.args[0]}") from error

@@ -81,7 +81,7 @@ def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lam
                 print(f"resuming from step {trainer.step} of {feed.total_steps} in {folder.path}")
 
             # Train
-            try:
+            with contextlib.closing(trainer.records):
                 while True:
                     at_end = trainer.step and feed.ends_epoch(trainer.step)
                     if at_end and not trainer.records.has(trainer.step):
@@ -90,8 +90,6 @@ def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lam
                             at_end and trainer.records.stops_early(recipe.early_stopping)):
                         break
                     trainer.train_until(feed.epoch_end(trainer.step))
-            finally:
-                trainer.records.close()
 
             # Test and export
             checkpoint_step, path = trainer.checkpoints.restore_final(session)
@@ -125,7 +123,7 @@ class Trainer:
         self.recipe, self.folder, self.model, self.session = recipe, folder, model, session
         self.feed, self.should_stop, self.profile = feed, should_stop, profile
         self.seconds, self.images = 0.0, 0  # of the training steps of this epoch in this process
-        self.session_runs, self.last_loss = 0, np.nan
+        self.session_runs, self.first_loss, self.last_loss = 0, np.nan, np.nan
         self.checkpoints = Checkpoints(folder.checkpoints, recipe.max_to_keep)
         self.checkpoints.attach()
         step = self.checkpoints.restore_latest(session, required=bool(folder.read_metrics()))
@@ -146,10 +144,11 @@ class Trainer:
         if self.step % feed.steps_per_epoch == 0:
             self.session.run(self.model.start_epoch)
             self.seconds, self.images = 0.0, 0
+        if not self.step:
+            self.first_loss = self.session.run(self.model.loss, self.batch_feed(0))
         first, start = self.step, time.monotonic() - self.seconds
-        title = f"epoch {self.step // feed.steps_per_epoch + 1}"
         with (contextlib.closing(feed.runs(self.step, end)) as runs,
-              console.progress(end - first, title) as bar):
+              console.progress(end - first, f"epoch {first // feed.steps_per_epoch + 1}") as bar):
             for count, arrays in runs:
                 if recipe.summary_every and self.step % recipe.summary_every == 0:
                     self.records.add_summary(self.session.run(
@@ -175,9 +174,8 @@ class Trainer:
         trace_file = None
         if self.profile and self.session_runs in PROFILED_RUNS:
             trace_file = self.folder.profile / f"step-{self.step}.json"
-        loss, accuracy, *_ = traced_run(self.session, self.model.step_fetches,
-                                        dict(zip(self.model.step_inputs, arrays)), trace_file)
-        return loss, accuracy
+        return traced_run(self.session, self.model.step_fetches,
+                          dict(zip(self.model.step_inputs, arrays)), trace_file)[:2]
 
     def batch_feed(self, step):
         """The `feed_dict` of the batch of a training step."""
@@ -218,6 +216,7 @@ class Trainer:
         self.records.add(row)
         print(epoch_line(row, self.feed.total_steps / self.feed.steps_per_epoch,
                          self.images, self.seconds), flush=True)
+        self.records.warn_of_loss(self.first_loss, self.recipe)
 
     def evaluate(self, split, prepare):
         """`evaluation.evaluate`, which a signal stops between two batches."""

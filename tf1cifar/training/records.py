@@ -5,10 +5,15 @@ import time
 
 import tensorflow.compat.v1 as tf
 
-from tf1cifar import drawing, files
+from tf1cifar import drawing, files, recipes
 from tf1cifar.training import run_folder
 
 LINE_WIDTH = 79  # columns of the line that ends an epoch
+LARGE_LOSS = 10  # an epoch with a loss of so many times that of the first batch is told
+
+# With these settings of a tutorial, whatever the others are, a large loss is what the tutorial has.
+TUTORIAL = ("network", "dataset", "preparation", "initialization", "loss", "optimizer",
+            "learning_rate")
 
 
 class Records:
@@ -22,7 +27,7 @@ class Records:
     """
 
     def __init__(self, folder, step, title):
-        self.folder, self.title = folder, title
+        self.folder, self.title, self.warned = folder, title, False
         self.rows = [row for row in folder.read_metrics() if row["step"] <= step]
         recorded = {row["step"] for row in self.rows}
 
@@ -88,6 +93,24 @@ class Records:
         self.rows.append({name: value if value is None else run_folder.cell_value(str(value))
                           for name, value in row.items()})
         self.folder.write_metrics(self.rows)
+
+    def warn_of_loss(self, first_loss, recipe):
+        """Say once, on standard error, if the last epoch's loss is far above the first batch's.
+
+        Args:
+          first_loss: loss of the first batch before the first step; NaN if it is not known.
+          recipe: the `recipes.Recipe`. Nothing is said of a tutorial's own learning rate.
+        """
+        row = self.rows[-1]
+        if self.warned or not row["training_loss"] > LARGE_LOSS * first_loss or any(
+                all(getattr(recipe, name) == getattr(own, name) for name in TUTORIAL)
+                for own in recipes.RECIPES.values()):
+            return
+        self.warned = True
+        print(f"the loss of epoch {row['epoch']:.4g} is {row['training_loss']:.4g}, more than "
+              f"{LARGE_LOSS} times the {first_loss:.4g} of the first batch; --learning-rate "
+              f"{recipe.learning_rate:g} may be too high, try {recipe.learning_rate / 10:g}",
+              file=sys.stderr)
 
     def _write(self, **content):
         self.writer.write(tf.Event(wall_time=time.time(), **content).SerializeToString())

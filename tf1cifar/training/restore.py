@@ -6,6 +6,7 @@
 
 import contextlib
 import functools
+import os.path
 
 import tensorflow.compat.v1 as tf
 
@@ -113,9 +114,11 @@ def load_saved_model(session, path, build=None):
       errors.UserError: the graph is refused, see `graph_check`.
       errors.Failure: a file is missing or damaged; the message names the folder.
     """
-    graph_check.check_saved_model(path, build)
+    meta_graph = graph_check.read_saved_model(path, build)
     with _import_errors_as_failures(path):
-        tf.saved_model.loader.load(session, [tf.saved_model.tag_constants.SERVING], path)
+        # TensorFlow's loader would read the file again, and it may be another one by then.
+        saver = tf.train.import_meta_graph(meta_graph)
+        saver.restore(session, os.path.join(path, "variables", "variables"))
 
 
 @contextlib.contextmanager

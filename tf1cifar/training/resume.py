@@ -1,10 +1,17 @@
-"""The decision about a run folder: start anew, resume, or leave a finished run alone."""
+"""The decision about a run folder: which one, and start anew, resume or leave a finished run alone.
+
+    run_name        the name of a run, from which titles and the default folder are made
+    default_folder  the run folder of a command that names none
+    decide          start anew, resume, or leave a finished run alone
+"""
 
 import dataclasses
+import sys
 from typing import NamedTuple
 
 from tf1cifar import errors, recipes
 from tf1cifar.training.checkpoints import Checkpoints
+from tf1cifar.training.run_folder import RunFolder
 
 
 class Plan(NamedTuple):
@@ -12,6 +19,51 @@ class Plan(NamedTuple):
     recipe: recipes.Recipe  # 'auto' settings are those of the run that is there, if they fit
     resume: bool            # False clears the folder first
     finished: str           # a line that says that the run is done, '' while it is not
+    description: dict       # the data set, for recipe.json
+
+
+def run_name(name, recipe):
+    """The name of a run, which tells when another network than the named recipe's is trained.
+
+    Args:
+      name: a key of `recipes.RECIPES`.
+      recipe: the `recipes.Recipe` of the command, which began as `RECIPES[name]`.
+    """
+    if recipe.network == recipes.RECIPES[name].network:
+        return name
+    return f"{name} with network {recipe.network}"
+
+
+def default_folder(name, recipe, description):
+    """The run folder of a command that names none.
+
+    It is runs/NAME, and for another network or data set than the recipe's own runs/NAME-NETWORK,
+    runs/NAME-DATASET or runs/NAME-NETWORK-DATASET. Earlier versions trained all of them in
+    runs/NAME, so a run that is there goes on there, and is in no other run's way.
+
+    Args:
+      name, recipe: see `run_name`.
+      description: the dictionary of `data.describe`.
+
+    Returns:
+      A `run_folder.RunFolder`.
+    """
+    own, plain = recipes.RECIPES[name], RunFolder(f"runs/{name}")
+    changed = [now for now, before in ((recipe.network, own.network),
+                                       (recipe.dataset, own.dataset)) if now != before]
+    try:
+        _, run, dataset = plain.read_description()
+    except errors.UserError:  # no run, or one that `decide` refuses
+        run = None
+    if run and changed:
+        folder = RunFolder("-".join([f"runs/{name}", *changed]))
+        same = (not recipes.differences(run, keep_choices(recipe, run))
+                and not _other_images(dataset, description))
+        return plain if same and not folder.has_recipe() else folder
+    if run:
+        changed = [now for now, before in ((recipe.network, run.network),
+                                           (recipe.dataset, run.dataset)) if now != before]
+    return RunFolder("-".join([f"runs/{name}", *changed]))
 
 
 def decide(folder, recipe, description, overwrite=False):
@@ -30,24 +82,24 @@ def decide(folder, recipe, description, overwrite=False):
       errors.UserError: the folder holds something that the command cannot continue.
     """
     if overwrite:
-        return Plan(resolve_lrn(recipe), False, "")
+        return Plan(resolve_lrn(recipe), False, "", description)
     if not folder.has_recipe():
         if leftover := folder.leftover_files():
             raise errors.UserError(f"{leftover[0]} is there, but no recipe.json; give another "
                                    "--run-dir, or --overwrite to delete it")
-        return Plan(resolve_lrn(recipe), False, "")
+        return Plan(resolve_lrn(recipe), False, "", description)
     if not folder.has_checkpoints():
         if folder.metrics_file.exists() or folder.result_file.exists():
             raise errors.UserError(f"{folder.checkpoints} is empty or gone, so the run cannot "
                                    "resume; give another --run-dir, or --overwrite to start anew")
-        return Plan(resolve_lrn(_as_chosen_before(folder, recipe)), False, "")
+        return Plan(resolve_lrn(_as_chosen_before(folder, recipe)), False, "", description)
 
     _, run, dataset = folder.read_description()
     recipe = keep_choices(recipe, run)
     changed = recipes.differences(run, recipe)
-    if not changed and dataset["crc32"] != description["crc32"]:
-        changed = [f"other images in {description['directory']} than in "
-                   f"{dataset['directory']} before"]
+    other_images = _other_images(dataset, description)
+    if not changed and other_images and not _same_numbers(dataset, description):
+        changed = [other_images]
     if changed:
         raise errors.UserError(
             f"{folder.path} holds a run with other settings ({'; '.join(changed)}); give "
@@ -58,7 +110,28 @@ def decide(folder, recipe, description, overwrite=False):
         raise errors.UserError(f"{folder.path} is trained for {saved[-1][0]} steps already, "
                                f"more than the {asked} asked for; give a larger --epochs or "
                                "--steps")
-    return Plan(recipe, True, finished(folder, recipe, description))
+    done = finished(folder, recipe, description)
+    if other_images and not done:
+        print(f"{other_images}; the run goes on with the pictures that are there now",
+              file=sys.stderr)
+        earlier = dataset.get("earlier_crc32")
+        description = {**description, "earlier_crc32": [
+            *(earlier if isinstance(earlier, list) else []), dataset["crc32"]]}
+    return Plan(recipe, True, done, description)
+
+
+def _other_images(before, now):
+    from tf1cifar import data  # needs NumPy, which the caller has loaded for the description
+    return data.difference(before, now)
+
+
+def _same_numbers(before, now):
+    """Whether own pictures have the classes and numbers that they had when the run began.
+
+    A photo that was edited must not end a run. Other numbers would change the length of an epoch.
+    """
+    names = ("class_names", "image_shape", "training_images", "held_out_images", "test_images")
+    return now["name"] == "folders" and all(before.get(name) == now[name] for name in names)
 
 
 def finished(folder, recipe, description):

@@ -16,22 +16,22 @@ This module imports neither TensorFlow nor NumPy: a script decides about a run b
 import contextlib
 import csv
 import errno
-import pathlib
 
-from tf1cifar import errors, files, recipes
+from tf1cifar import console, errors, files, recipes
 from tf1cifar.training.checkpoints import Checkpoints
 
 METRICS = ["epoch", "step", "learning_rate", "training_loss", "training_accuracy",
            "held_out_loss", "held_out_accuracy", "test_accuracy"]
 RESULT = {"trained_steps": int, "early_stopping": int, "checkpoint": str, "checkpoint_step": int,
           "test_accuracy": float, "test_correct": int, "test_images": int}
+MAX_IMAGES, MAX_SIZE = 10 ** 8, 1024  # of a data set; the largest are far below
 
 
 class RunFolder:
-    """The files of the run at `path`, which need not exist."""
+    """The files of the run at `path`, which need not exist; see `files.expanded`."""
 
     def __init__(self, path):
-        self.path = pathlib.Path(path)
+        self.path = files.expanded(path)
         self.checkpoints = self.path / "checkpoints"
         self.recipe_file = self.path / "recipe.json"
         self.metrics_file = self.path / "metrics.csv"
@@ -219,15 +219,23 @@ class RunFolder:
 
 
 def _check_description(name, dataset, recipe):
-    """Raise ValueError, TypeError or KeyError unless `dataset` describes a data set."""
+    """Raise ValueError, TypeError or KeyError unless `dataset` describes a data set.
+
+    A stranger may have written it, so every number is bounded before anything is built from it.
+    """
     shape, names = dataset["image_shape"], dataset["class_names"]
+    for key in ("training_images", "held_out_images", "test_images"):
+        count = dataset.get(key, 0)
+        if type(count) is not int or not (key == "training_images") <= count <= MAX_IMAGES:
+            raise ValueError(f"{key} is {console.cut(count)}, expected at most {MAX_IMAGES:,}")
+    if (not isinstance(shape, list) or len(shape) != 3 or shape[2] not in (1, 3)
+            or not all(type(size) is int and 0 < size <= MAX_SIZE for size in shape)):
+        raise ValueError(f"image_shape is {console.cut(shape)}, expected [height, width, channels] "
+                         f"with at most {MAX_SIZE}x{MAX_SIZE} pixels and 1 or 3 channels")
     good = (isinstance(name, str) and dataset["name"] == recipe.dataset
             and isinstance(dataset["directory"], str) and isinstance(dataset["crc32"], str)
             and isinstance(names, list) and all(isinstance(name, str) for name in names)
-            and 1 < len(names) <= 1000
-            and isinstance(shape, list) and len(shape) == 3
-            and all(type(size) is int and 0 < size <= 4096 for size in shape)
-            and type(dataset["training_images"]) is int and dataset["training_images"] > 0)
+            and 1 < len(names) <= 1000)
     if not good:
         raise ValueError("its description of the data set makes no sense")
 

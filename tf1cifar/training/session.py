@@ -1,6 +1,7 @@
 """Sessions: their configuration, and TensorFlow's errors as one line.
 
     session_config                 the processors and GPUs that a session uses
+    unused_gpu                     the reason why a GPU is not used, and the remedy
     device_name                    the device that a session computes on, in words
     traced_run                     `session.run`, which can write a trace of its operations
     tensorflow_errors_as_failures  a context that shortens TensorFlow's errors
@@ -8,11 +9,13 @@
 """
 
 import contextlib
+import os
 import re
+import sys
 
 import tensorflow.compat.v1 as tf
 
-from tf1cifar import errors, files
+from tf1cifar import console, errors, files, machine
 
 
 def session_config(device, single_core=False):
@@ -32,9 +35,41 @@ def session_config(device, single_core=False):
     if device == "cpu":
         config.device_count["GPU"] = 0
     elif device == "gpu" and not tf.config.list_physical_devices("GPU"):
-        raise errors.UserError("--device gpu: TensorFlow sees no GPU on this machine; "
-                               "use --device cpu or auto")
+        reason = unused_gpu() or "TensorFlow sees no GPU on this machine"
+        if gpus_hidden():
+            reason += ", since CUDA_VISIBLE_DEVICES hides them all"
+        raise errors.UserError(f"--device gpu: {reason}; use --device cpu or auto")
     return config
+
+
+def gpus_hidden():
+    """Whether the person hides every GPU from TensorFlow."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+
+
+def unused_gpu():
+    """The reason why TensorFlow does not use the NVIDIA GPU of this machine, and the remedy.
+
+    Returns:
+      A str, '' if TensorFlow sees a GPU, no program here knows of one, or the GPUs are hidden.
+    """
+    if tf.config.list_physical_devices("GPU") or gpus_hidden():
+        return ""
+    name, fault = machine.nvidia_gpu()
+    if not name and not fault:
+        return ""
+    if fault:
+        return f"TensorFlow sees no GPU: {console.cut(fault)}"
+    reason = f"{console.cut(name)} is there, but TensorFlow sees no GPU: "
+    pip = f"'{machine.command('-m', 'pip', 'install')} \"tensorflow[and-cuda]\"'"
+    if tf.test.is_built_with_cuda():
+        build = tf.sysconfig.get_build_info()
+        return (f"{reason}it needs CUDA {build.get('cuda_version')} and cuDNN "
+                f"{build.get('cudnn_version')}, which {pip} installs; TF_CPP_MIN_LOG_LEVEL=0 shows "
+                "TensorFlow's own words")
+    if sys.platform == "win32":
+        return f"{reason}on Windows it uses none; in WSL2 it does, with {pip}"
+    return f"{reason}this TensorFlow is built without CUDA; {pip} installs one with it"
 
 
 def device_name(session):
