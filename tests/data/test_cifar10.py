@@ -295,13 +295,13 @@ def test_load(tiny_cifar):
       for label in (10, -1, True, 1.0, "1", None, [1], batch()["data"], 1 << 30)),
     ("batches.meta", None, "no such file"),
     ("batches.meta", {"label_names": ["cat", "dog"], "x": 1},
-     r"2 classes of its own \(cat, dog\), not CIFAR-10's; to train .*, give --dataset folders$"),
+     r"2 classes of its own \(cat, dog\), expected those of cifar10 .*, give --dataset folders$"),
     ("batches.meta", {"label_names": ["cat"], "x": 1}, "'label_names' is not a list of 2 to 1"),
     ("batches.meta", {"label_names": list(range(10)), "x": 1}, "'label_names' is not a list of"),
     ("batches.meta", {"fine_label_names": [], "x": 1},
      "the classes of CIFAR-100; give --dataset cifar100"),
     ("batches.meta", {"label_names": list("abcdefghij"), "x": 1},
-     r"10 classes of its own \(a, b, c, .*\), not CIFAR-10's; .*--dataset folders$"),
+     r"10 classes of its own \(a, b, c, .*\), expected those of .*; .*--dataset folders$"),
 ])
 def test_load_refuses_a_bad_file(tmp_path, file, content, message):
     folder = write_data_set(tmp_path, 2)

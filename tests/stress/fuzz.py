@@ -428,8 +428,9 @@ class Tarballs:
         with tarfile.open(fileobj=raw, mode="w") as tar:
             names = [*cifar10.FILES, *rng.choices(cifar10.FILES, k=4)]
             rng.shuffle(names)
+            plain = rng.choice((0.5, 0.95))  # share of plain files, so that some are complete
             for name in names:
-                if rng.random() < 0.5:  # a plain file, so that some archives are complete
+                if rng.random() < plain:
                     info = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
                     info.size = 5
                     tar.addfile(info, io.BytesIO(b"12345"))

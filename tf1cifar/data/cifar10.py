@@ -153,16 +153,15 @@ def load(directory, name="cifar10", class_names=CLASS_NAMES):
     names = read_names(directory)
     meta, *files_of_images = batch_files(directory)
     if class_names is not None and tuple(names) != tuple(class_names):
-        found = f"{meta}: {len(names)} classes of its own ({console.cut(', '.join(names), 80)})"
-        if name == "cifar10":
-            raise base.DataError(f"{found}, not CIFAR-10's; to train on them, give --dataset "
-                                 "folders")
-        raise base.DataError(f"{found}, expected those of {name}: {', '.join(class_names)}")
+        remedy = "; to train on them, give --dataset folders" * (name == "cifar10")
+        raise base.DataError(
+            f"{meta}: {len(names)} classes of its own ({console.cut(', '.join(names), 80)}), "
+            f"expected those of {name} ({class_names[0]} ... {class_names[-1]}){remedy}")
     batches = [cifar_files.read(file, {"labels": len(names)}) for file in files_of_images]
     note = cifar_files.note("CIFAR-10", batches) if name == "cifar10" else ""
+    test = cifar_files.as_split([batches.pop()])  # in this order, the least memory is needed
     return base.Dataset(name, locate.origin(directory), tuple(names),
-                        cifar_files.as_split(batches[:-1]), cifar_files.as_split(batches[-1:]),
-                        note)
+                        cifar_files.as_split(batches), test, note)
 
 
 def batch_files(directory):

@@ -193,12 +193,12 @@ def _belongs(archive, data_set):
 # Archives
 
 
-def unpacked(archive, title):
+def unpacked(archive, title="*"):
     """The folder of an archive that was unpacked earlier and may be gone since.
 
     Args:
       archive: path of the archive.
-      title: the title of the `DataSet`.
+      title: the title of the `DataSet`, by default of any.
 
     Returns:
       A `pathlib.Path`, or None.
