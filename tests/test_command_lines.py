@@ -62,10 +62,10 @@ def run_dir(forks, tiny_cifar, tmp_path_factory):
 
 def test_cnn_train_prints_a_run(run_dir):
     path, printed = run_dir
-    assert printed.count("\n") == 8
+    assert printed.count("\n") == 9
     for words in ("recipe lrn_cnn on cifar10", "180 training, 20 held-out and 40 test images",
-                  "2,474,698 parameters", "epoch 1/2", "epoch 2/2", f"restore_model.py {path}\n",
-                  f"conv_visuals.py --run {path}\n"):
+                  "these are not the official", "2,474,698 parameters", "epoch 1/2", "epoch 2/2",
+                  f"restore_model.py {path}\n", f"conv_visuals.py --run {path}\n"):
         assert words in printed
     (line,) = [line for line in printed.splitlines() if line.startswith("test accuracy")]
     correct = int(line.split("(")[1].split("/")[0])
@@ -198,7 +198,7 @@ def test_scripts_report_a_mistake_as_real_processes(line, word, tmp_path):
 def place(run_dir, tiny_cifar, tmp_path_factory):
     """A folder with files of every kind that a user may name by mistake, and intact ones."""
     place = tmp_path_factory.mktemp("mistakes") / "place"
-    shutil.copytree(tiny_cifar, place / "data")
+    shutil.copytree(tiny_cifar, place / "given")
     shutil.copytree(run_dir[0], place / "run")
 
     def run_like(name, without=None, **changes):
@@ -227,13 +227,13 @@ def place(run_dir, tiny_cifar, tmp_path_factory):
         (place / name).mkdir(parents=True)
     (place / "file").write_text("x")
     (place / "mine/metrics.csv").write_text("my own")
-    shutil.copy(place / "data/batches.meta", place / "half")
-    for name in set(os.listdir(place / "data")) - {"test_batch"}:
-        shutil.copy(place / "data" / name, place / "holes")
-    shutil.copytree(place / "data", place / "hostile")
+    shutil.copy(place / "given/batches.meta", place / "half")
+    for name in set(os.listdir(place / "given")) - {"test_batch"}:
+        shutil.copy(place / "given" / name, place / "holes")
+    shutil.copytree(place / "given", place / "hostile")
     (place / "hostile/test_batch").write_bytes(b"\x80\x02cos\nsystem\n.")
-    shutil.copytree(place / "data", place / "cut")
-    (place / "cut/data_batch_3").write_bytes((place / "data/data_batch_3").read_bytes()[:999])
+    shutil.copytree(place / "given", place / "cut")
+    (place / "cut/data_batch_3").write_bytes((place / "given/data_batch_3").read_bytes()[:999])
 
     (place / "digits").mkdir()
     (place / "digits/t10k-images-idx3-ubyte").write_bytes(
@@ -305,9 +305,9 @@ MISTAKES = [
     ("conv_visuals.py --filters 9999999", "--filters: 9999999, expected 1 to 1024"),
     ("conv_visuals.py --filter-size 25", "--filter-size: 25, expected 1 to 24"),
     ("conv_visuals.py --seed -1", "--seed: -1, expected 0 to"),
-    ("conv_visuals.py --image-index x --data-dir data", "--image-index", "'x'", "--help"),
-    ("conv_visuals.py --image-index -1 --data-dir data", "--image-index -1, expected 0 to 199"),
-    ("conv_visuals.py --image-index 200 --data-dir data", "--image-index 200, expected 0 to 199"),
+    ("conv_visuals.py --image-index x --data-dir given", "--image-index", "'x'", "--help"),
+    ("conv_visuals.py --image-index -1 --data-dir given", "--image-index -1, expected 0 to 199"),
+    ("conv_visuals.py --image-index 200 --data-dir given", "--image-index 200, expected 0 to 199"),
     ("conv_visuals.py --run run --image-index 40", "--image-index 40, expected 0 to 39"),
 
     # names
@@ -338,7 +338,7 @@ MISTAKES = [
     ("cnn_train.py --early-stopping 3 --held-out 0", "--early-stopping is 3", "--held-out 0.1"),
     ("cnn_train.py --recipe softmax --conv-layers 3", "--conv-layers is 3", "no such option"),
     ("cnn_train.py --batch-norm-decay 0.5", "--batch-norm-decay is 0.5", "no such option"),
-    ("cnn_train.py --data-dir data --held-out 0.999", "--held-out 0.999", "no image"),
+    ("cnn_train.py --data-dir given --held-out 0.999", "--held-out 0.999", "no image"),
     ("cnn_train.py --dataset mnist --data-dir digits --augment hue", "--augment hue", "mnist"),
     ("restore_model.py run --checkpoint best --via saved_model", "--via saved_model",
      "leave out --checkpoint"),
@@ -352,20 +352,19 @@ MISTAKES = [
     ("cnn_train.py --data-dir nowhere", "--data-dir nowhere", "no CIFAR-10 there", "download"),
     ("cnn_train.py --data-dir empty", "--data-dir empty", "no CIFAR-10 there", "download"),
     ("cnn_train.py --data-dir file", "--data-dir file", "no CIFAR-10 there", "download"),
-    ("cnn_train.py --data-dir data/data_batch_1", "data/data_batch_1", "no CIFAR-10 there"),
     (r"cnn_train.py --data-dir two\nlines", "--data-dir two lines", "no CIFAR-10 there"),
     ("cnn_train.py --data-dir ünïcode", "--data-dir ünïcode", "no CIFAR-10 there"),
     ("cnn_train.py --data-dir half", "half/data_batch_1", "no such file", "incomplete"),
     ("cnn_train.py --data-dir holes", "holes/test_batch", "cannot be read (Is a directory)"),
-    ("cnn_train.py --data-dir cut", "cut/data_batch_3", "cut short or damaged"),
+    ("cnn_train.py --data-dir cut", "cut/data_batch_3", "cut short after 999 bytes"),
     ("cnn_train.py --data-dir hostile", "hostile/test_batch", "os.system", "refused"),
     ("cnn_train.py --dataset cifar10", "127.0.0.1:9", "--data-dir", "CIFAR10_DIR"),
     ("cnn_train.py --dataset cifar10 --data-dir digits", "--data-dir digits", "no CIFAR-10"),
     ("cnn_train.py --dataset mnist", "127.0.0.1:9", "--data-dir", "MNIST_DIR"),
-    ("cnn_train.py --dataset mnist --data-dir data", "--data-dir data", "no MNIST there"),
+    ("cnn_train.py --dataset mnist --data-dir given", "--data-dir given", "no MNIST there"),
     ("cnn_train.py --dataset mnist --data-dir torn-digits", "torn-digits/t10k", "expected"),
     ("cnn_train.py --recipe batchnorm_cnn --data-dir empty", "--data-dir empty", "no MNIST"),
-    ("cnn_train.py --dataset shapes --data-dir data", "data/batches.meta", "those of shapes"),
+    ("cnn_train.py --dataset shapes --data-dir given", "given/batches.meta", "those of shapes"),
     ("cnn_train.py --dataset shapes --data-dir file", "file", "name a folder"),
     ("CIFAR10_DIR=nowhere cnn_train.py", "CIFAR10_DIR nowhere", "no CIFAR-10 there"),
     ("CIFAR10_DIR=file cnn_train.py", "CIFAR10_DIR file", "no CIFAR-10 there"),
@@ -384,25 +383,25 @@ MISTAKES = [
     ("conv_visuals.py --run gone", "/gone", "no longer there", "--data-dir"),
 
     # run folders
-    ("cnn_train.py --data-dir data --run-dir file", "--run-dir file", "is not a folder"),
-    ("cnn_train.py --data-dir data --run-dir file/run", "--run-dir file/run", "not a folder"),
-    ("cnn_train.py --data-dir data --run-dir mine", "mine/metrics.csv", "--overwrite"),
-    ("cnn_train.py --data-dir data --run-dir no-recipe", "no recipe.json", "--overwrite"),
-    ("cnn_train.py --data-dir data --run-dir run", "batch_size: 30 before, 125 now",
+    ("cnn_train.py --data-dir given --run-dir file", "--run-dir file", "is not a folder"),
+    ("cnn_train.py --data-dir given --run-dir file/run", "--run-dir file/run", "not a folder"),
+    ("cnn_train.py --data-dir given --run-dir mine", "mine/metrics.csv", "--overwrite"),
+    ("cnn_train.py --data-dir given --run-dir no-recipe", "no recipe.json", "--overwrite"),
+    ("cnn_train.py --data-dir given --run-dir run", "batch_size: 30 before, 125 now",
      "another --run-dir"),
-    ("cnn_train.py --data-dir data --run-dir run --batch-size 30 --seed 7",
+    ("cnn_train.py --data-dir given --run-dir run --batch-size 30 --seed 7",
      "seed: 0 before, 7 now", "another --run-dir"),
-    ("cnn_train.py --data-dir data --run-dir run --recipe softmax", "network", "--overwrite"),
+    ("cnn_train.py --data-dir given --run-dir run --recipe softmax", "network", "--overwrite"),
     ("cnn_train.py --dataset shapes --data-dir {shapes} --run-dir run --batch-size 30",
      "dataset: 'cifar10' before, 'shapes' now", "--overwrite"),
-    ("cnn_train.py --data-dir data --run-dir run --batch-size 30 --steps 1", "12 steps", "the 1",
+    ("cnn_train.py --data-dir given --run-dir run --batch-size 30 --steps 1", "12 steps", "the 1",
      "larger --epochs"),
-    ("cnn_train.py --data-dir data --run-dir torn", "torn/recipe.json", "damaged"),
+    ("cnn_train.py --data-dir given --run-dir torn", "torn/recipe.json", "damaged"),
     ("restore_model.py nowhere", "nowhere/recipe.json", "no such file", "folder of a run?"),
     ("restore_model.py file", "file/recipe.json", "no such file", "folder of a run?"),
     ("restore_model.py empty", "empty/recipe.json", "no such file", "folder of a run?"),
     ("restore_model.py run/checkpoints", "checkpoints/recipe.json", "folder of a run?"),
-    ("restore_model.py data", "data/recipe.json", "no such file", "folder of a run?"),
+    ("restore_model.py given", "given/recipe.json", "no such file", "folder of a run?"),
     (r"restore_model.py two\nlines", "two lines/recipe.json", "no such file"),
     ("restore_model.py torn", "torn/recipe.json", "damaged, not JSON"),
     ("restore_model.py list", "list/recipe.json", "damaged, expected a JSON dictionary"),
@@ -420,8 +419,8 @@ MISTAKES = [
     ("conv_visuals.py --run torn", "torn/recipe.json", "damaged"),
     ("conv_visuals.py --run no-checkpoint", "no-checkpoint/checkpoints", "train longer"),
     ("conv_visuals.py --run run --checkpoint nowhere", "--checkpoint nowhere", "model.ckpt-12"),
-    ("conv_visuals.py --out file --data-dir data", "--out file", "not a folder"),
-    ("conv_visuals.py --out file/deeper --data-dir data", "--out file/deeper", "not a folder"),
+    ("conv_visuals.py --out file --data-dir given", "--out file", "not a folder"),
+    ("conv_visuals.py --out file/deeper --data-dir given", "--out file/deeper", "not a folder"),
 
     # pictures
     ("restore_model.py run nowhere.png", "nowhere.png", "no such file"),
@@ -434,28 +433,28 @@ MISTAKES = [
     ("restore_model.py run empty", "empty", "no pictures in this folder", ".jpeg"),
     ("restore_model.py run file", "file", "a text file, no picture"),
     (r"restore_model.py run two\nlines.png", "two lines.png", "no such file"),
-    ("conv_visuals.py --image nowhere.png --data-dir data", "nowhere.png", "no such file"),
-    ("conv_visuals.py --image text.png --data-dir data", "text.png", "a text file, no picture"),
-    ("conv_visuals.py --image bomb.png --data-dir data", "bomb.png", "too many pixels"),
-    ("conv_visuals.py --image empty --data-dir data", "empty", "is a folder"),
+    ("conv_visuals.py --image nowhere.png --data-dir given", "nowhere.png", "no such file"),
+    ("conv_visuals.py --image text.png --data-dir given", "text.png", "a text file, no picture"),
+    ("conv_visuals.py --image bomb.png --data-dir given", "bomb.png", "too many pixels"),
+    ("conv_visuals.py --image empty --data-dir given", "empty", "is a folder"),
 
     # empty values, as from an unset variable of the shell
     ("cnn_train.py --data-dir ''", "--data-dir", "''"),
     ("cnn_train.py --data-dir=", "--data-dir", "''"),
-    ("cnn_train.py --data-dir data --run-dir ''", "--run-dir", "''"),
+    ("cnn_train.py --data-dir given --run-dir ''", "--run-dir", "''"),
     ("cnn_train.py --recipe ''", "--recipe", "''"),
     ("cnn_train.py --epochs ''", "--epochs", "''"),
     ("restore_model.py ''", "''"),
     ("restore_model.py run ''", "''"),
     ("restore_model.py run --checkpoint ''", "--checkpoint", "''"),
     ("conv_visuals.py --run ''", "--run", "''"),
-    ("conv_visuals.py --image '' --data-dir data", "--image", "''"),
-    ("conv_visuals.py --out '' --data-dir data", "--out", "''"),
+    ("conv_visuals.py --image '' --data-dir given", "--image", "''"),
+    ("conv_visuals.py --out '' --data-dir given", "--out", "''"),
 ]
 
 # Failures of valid command lines, which exit with status 1.
 FAILURES = [
-    ("cnn_train.py --data-dir data --run-dir /proc/x", "/proc/x", "No such file or directory"),
+    ("cnn_train.py --data-dir given --run-dir /proc/x", "/proc/x", "No such file or directory"),
     ("restore_model.py deeper", "deeper/checkpoints/", "cannot be restored", "conv3"),
 ]
 
@@ -488,7 +487,7 @@ def test_scripts_report_a_mistake_in_one_line(status, line, words, place, monkey
 def test_cnn_train_refuses_a_data_set_of_another_name(script, tmp_path):
     shapes.write(tmp_path / "drawn")
     failed(script("cnn_train.py", "--data-dir", "drawn"), 2, "batches.meta",
-         "expected those of cifar10")
+         "10 classes of its own (circle, ring,", "give --dataset folders")
 
 
 def start_training(tiny_cifar, path, *arguments):

@@ -120,3 +120,12 @@ def test_reload_draws_nothing_where_a_description_says(tmp_path):
         data.reload(shapes, tmp_path / "mine")
     assert not list((tmp_path / "mine").iterdir())
     assert data.reload({**shapes, "directory": "/nowhere"}, found.directory).name == "shapes"
+
+
+def test_reload_reads_a_data_set_whose_archive_is_gone(bare, tiny_cifar):
+    shutil.make_archive(str(bare / "mine"), "gztar", tiny_cifar.parent, tiny_cifar.name)
+    archive = bare / "mine.tar.gz"
+    description = data.describe(data.load("cifar10", archive), recipes.Recipe())
+    assert description["directory"] == str(archive)
+    archive.unlink()
+    assert base.fingerprint(data.reload(description)) == description["crc32"]

@@ -10,10 +10,19 @@ import os.path
 import pathlib
 
 from tf1cifar import console, errors, files
-from tf1cifar.data import base, cifar10, cifar100, folders, mnist, own_pictures, shapes
+from tf1cifar.data import (
+    base,
+    cifar10,
+    cifar100,
+    folders,
+    locate,
+    mnist,
+    own_pictures,
+    shapes,
+)
 
 TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100",
-          "cifar100-coarse": "CIFAR-100 with coarse labels", "mnist": "MNIST", "shapes": "shapes",
+          "cifar100-coarse": "CIFAR-100", "mnist": "MNIST", "shapes": "shapes",
           "folders": "your own pictures"}
 DOWNLOAD_HINTS = {"cifar10": cifar10.DOWNLOAD_HINT, "cifar100": cifar100.DOWNLOAD_HINT,
                   "cifar100-coarse": cifar100.DOWNLOAD_HINT, "mnist": mnist.DOWNLOAD_HINT,
@@ -121,7 +130,8 @@ def reload(description, data_dir=None):
             raise base.DataError(f"--data-dir {place}: no drawn shapes there; without --data-dir "
                                  "they are drawn into the cache")
         return shapes.load()
-    if data_dir is None and (before.exists() or description["name"] == "folders"):
+    if data_dir is None and (description["name"] == "folders" or before.exists()
+                             or locate.unpacked(before, TITLES[description["name"]])):
         data_dir = before
     try:
         return load(description["name"], data_dir, description["image_shape"][0])
