@@ -106,6 +106,16 @@ def test_find_looks_two_levels_down(bare, place):
     assert find(bare / "top") == folder
 
 
+def test_find_names_a_data_set_whose_place_is_not_clear(bare):
+    folder = pair(bare / "top/work/pair")
+    assert find(bare / "top") == folder
+    (bare / "top/other").mkdir()
+    with pytest.raises(DataError) as caught:
+        find(bare / "top")
+    assert str(caught.value) == (
+        f"--data-dir {bare / 'top'}: no pair there, but in {folder}; give that folder")
+
+
 def test_find_prefers_a_whole_data_set_to_a_part_of_one(bare):
     pair(bare / "top/a-part", "a")
     whole = pair(bare / "top/b-whole")
@@ -254,9 +264,9 @@ def test_find_prefers_folders_that_are_not_named_after_another_data_set(bare):
 def test_find_looks_at_a_limited_number_of_entries(bare, monkeypatch):
     for number in range(20):
         (bare / "top" / f"{number:02}").mkdir(parents=True)
-    folder = pair(bare / "top/99/pair")
+    folder = pair(bare / "top/99")
     assert find(bare / "top") == folder
-    monkeypatch.setattr(recognition, "MAX_ENTRIES", 20)
+    monkeypatch.setattr(recognition, "MAX_ENTRIES", 0)
     with pytest.raises(DataError, match="no pair there"):
         find(bare / "top")
 

@@ -64,9 +64,10 @@ def find(data_dir, data_set):
     """The folder of a data set, downloaded if the data set is not on this machine.
 
     If `data_dir` or the environment variable is given, only that place is searched: the folder
-    itself, its subfolders, theirs, and the archives in them. It may also be an archive or a file
-    of the data set. Otherwise a whole data set is looked for in the working folder, its folder
-    data, the cache, and Keras's folder.
+    itself, its subfolders, and the archives in them. Two folders down a data set is taken if the
+    way is clear, see `_is_clear`; otherwise the message names it. The place may also be an archive
+    or a file of the data set. Without such a place, a whole data set is looked for in the working
+    folder, its folder data, the cache, and Keras's folder.
 
     Args:
       data_dir: path that the user named with --data-dir, or None.
@@ -87,6 +88,9 @@ def find(data_dir, data_set):
             path = files.expanded(given)
             if found := _search(path, data_set):
                 return found
+            if deeper := _whole(_places(path, data_set), data_set):
+                raise base.DataError(f"{source} {path}: no {data_set.title} there, but in "
+                                     f"{deeper}; give that folder")
             words = recognize(path)
             text = f"{source} {path}: no {data_set.title} there, but {words}"
             raise base.DataError(text if "give --dataset" in words else
@@ -131,7 +135,7 @@ def _search(path, data_set):
             return path.parent
         other = not _belongs(path, data_set) and "give --dataset" in recognize(path)
         return None if other or not archives.kind(path) else _unpack(path, data_set)
-    places = _places(path, data_set)
+    places = [place for place in _places(path, data_set) if _is_clear(path, place, data_set)]
     if found := _whole(places, data_set):
         return found
     problem = None
@@ -151,6 +155,17 @@ def _places(path, data_set):
         return any(_set_of(part) not in ("", data_set.title)
                    for part in place.relative_to(path).parts)
     return sorted(walk(path), key=is_another) if path.is_dir() else []
+
+
+def _is_clear(path, place, data_set):
+    """Whether a folder on the way from `path` down to `place` leaves no doubt.
+
+    It is named after the data set, as what 7-Zip, Keras and torchvision make, or it is all that the
+    folder above holds. A home folder may hold many a data set two folders down.
+    """
+    between = place.relative_to(path).parts[:-1]
+    return not between or _set_of(between[0]) == data_set.title or len(entries(
+        path, [MAX_ENTRIES])) == 1
 
 
 def _whole(places, data_set):
