@@ -4,14 +4,21 @@ The script trains a recipe in a run folder and tests the weights that did best o
 The same command again resumes the run.
 """
 
-import tf1cifar  # noqa: F401, I001 - first, because it refuses a Python that is too old
+import os
+import sys
+
+if __name__ == "__main__":  # `python -I` and PYTHONSAFEPATH=1 leave out the script's folder
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import tf1cifar  # noqa: I001 - first, because it refuses a Python that is too old
+
+if __name__ == "__main__":
+    sys.excepthook = tf1cifar.excepthook
 import argparse
 import dataclasses
 import pathlib
 import platform
-import sys
 
-from tf1cifar import console, errors, machine, recipes
+from tf1cifar import console, errors, machine, recipes, signals
 from tf1cifar.training import resume
 from tf1cifar.training.run_folder import RunFolder
 
@@ -210,11 +217,12 @@ def main(arguments=None):
         if plan.finished:
             return print(plan.finished)
         images = description["training_images"]
-        print(f"recipe {resume.run_name(options.recipe, recipe)} on {dataset.name} "
-              f"({dataset.directory}): {images:,} training, {description['held_out_images']:,} "
-              f"held-out and {description['test_images']:,} test images", flush=True)
+        console.say(f"recipe {resume.run_name(options.recipe, recipe)} on {dataset.name} "
+                    f"({dataset.directory}): {images:,} training, "
+                    f"{description['held_out_images']:,} held-out and "
+                    f"{description['test_images']:,} test images")
         if dataset.note:
-            print(dataset.note)
+            console.say(dataset.note)
         if recipe.batch_size > images:
             print(oversized_batch(recipe, images), file=sys.stderr)
         if few_steps(recipe, images):
@@ -240,20 +248,27 @@ def train(plan, dataset, folder, options):
         shape = preparation.prepared_shape(plan.description["image_shape"], recipe.preparation)
         chosen, line = precision.choose(recipe, shape, len(dataset.class_names), options.device)
         recipe = dataclasses.replace(recipe, precision=chosen)
-        print(line, flush=True)
+        console.say(line)
     if not plan.resume:
         folder.clear()
     name = resume.run_name(options.recipe, recipe)
-    folder.write_description(name, recipe, plan.description, {
+    on_gpu = options.device != "cpu" and tf.config.list_physical_devices("GPU")
+    versions, changes = {
         "python": platform.python_version(), "tensorflow": tf.__version__,
-        "numpy": numpy.__version__, "matplotlib": matplotlib.__version__})
-    with console.caught_signals() as signals:
+        "numpy": numpy.__version__, "matplotlib": matplotlib.__version__, **machine.record(),
+        "device": "GPU" if on_gpu else "CPU"}, []
+    if plan.resume:
+        versions, changes, lines = resume.changes(folder, versions)
+        for line in lines:
+            print(line, file=sys.stderr)
+    folder.write_description(name, recipe, plan.description, versions, changes)
+    with signals.caught() as caught:
         result = loop.train(recipe, dataset, folder, options.device, options.profile,
-                            should_stop=lambda: signals[0] if signals else 0)
-    print(result.line())
-    print(f"on {dataset.name}, with {folder.read_result()['checkpoint']}; {folder.path} holds "
-          "checkpoints, metrics.csv, learning_curve.png, events and saved_model")
-    print(next_commands(folder.path))
+                            should_stop=lambda: caught[0] if caught else 0)
+    console.say(result.line())
+    console.say(f"on {dataset.name}, with {folder.read_result()['checkpoint']}; {folder.path} "
+                "holds checkpoints, metrics.csv, learning_curve.png, events and saved_model")
+    console.say(next_commands(folder.path))
 
 
 if __name__ == "__main__":

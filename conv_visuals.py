@@ -9,10 +9,18 @@ window, or write the picture to a file if a file name is given:
     show_some_examples  show_weights  show_conv_results
 """
 
+import os
+import sys
+
+if __name__ == "__main__":  # `python -I` and PYTHONSAFEPATH=1 leave out the script's folder
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import tf1cifar  # noqa: I001 - first, because it refuses a Python that is too old
+
+if __name__ == "__main__":
+    sys.excepthook = tf1cifar.excepthook
 import argparse
 import itertools
 import pathlib
-import sys
 
 from tf1cifar import console, errors, files
 from tf1cifar.training.run_folder import RunFolder
@@ -272,7 +280,6 @@ def main():
     image, image_words = read_image(options, dataset)
     print(f"data set {dataset.name} ({dataset.directory}), {image_words}")
 
-    from tf1cifar import drawing
     from tf1cifar.data import preparation
     if folder:
         pixels, layers, probabilities, step = trained_layers(folder, recipe, options.checkpoint,
@@ -283,6 +290,7 @@ def main():
         layers = random_layers(pixels[None], **options.random_filters)
         about = f"data set {dataset.name}; {image_words}"
 
+    from tf1cifar import drawing  # after `quiet_tensorflow`, which imports matplotlib
     pictures = [
         ("cifar_examples.png", drawing.examples, dataset.class_names, dataset.train.images,
          dataset.train.labels, f"Training images\ndata set {dataset.name}"),

@@ -5,11 +5,18 @@
     python restore_model.py runs/lrn_cnn photos             classify all pictures of a folder
 """
 
+import os
+import sys
+
+if __name__ == "__main__":  # `python -I` and PYTHONSAFEPATH=1 leave out the script's folder
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import tf1cifar  # noqa: I001 - first, because it refuses a Python that is too old
+
+if __name__ == "__main__":
+    sys.excepthook = tf1cifar.excepthook
 import csv
 import errno
 import itertools
-import os
-import sys
 
 from tf1cifar import console, files
 from tf1cifar.training.run_folder import RunFolder

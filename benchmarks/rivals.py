@@ -203,8 +203,7 @@ def open_trainer(name, recipe, dataset, training, kind=None):
     feed = Feed(recipe, training)
     until_the_end.enter_context(tf.Graph().as_default())
     model = graph.build(recipe, feed.image_shape, len(dataset.class_names), len(training.labels))
-    single_core = bool(model.resident and model.resident.single_core)
-    running = tf.Session(config=session.session_config("cpu", single_core))
+    running = tf.Session(config=session.session_config("cpu"))
     return (kind or loop.Trainer)(recipe, folder, model, running, feed)
 
 

@@ -1,9 +1,11 @@
 """The scripts, run as processes like those that a user starts."""
 
+import ctypes
 import importlib
 import json
 import os
 import pathlib
+import resource
 import shlex
 import shutil
 import signal
@@ -547,6 +549,56 @@ def test_cnn_train_resumes_on_the_same_images_only(run_dir, tiny_cifar, script, 
                 "--epochs", 9), 2, "other images in")
     result = script("restore_model.py", run_dir[0], "--data-dir", other)
     assert result.returncode == 0 and "not comparable" in result.stderr
+
+
+def test_cnn_train_tells_and_records_what_changed_since_the_run_began(
+        run_dir, tiny_cifar, script, tmp_path):
+    shutil.copytree(run_dir[0], tmp_path / "run")
+    recipe = tmp_path / "run/recipe.json"
+    content = json.loads(recipe.read_text())
+    assert content["versions"].keys() >= {
+        "tensorflow", "processor", "cores", "TF_ENABLE_ONEDNN_OPTS", "device"}
+    assert "changes" not in content
+    content["versions"]["tensorflow"] = "2.9.0"
+    recipe.write_text(json.dumps(content))
+    result = script("cnn_train.py", "--data-dir", tiny_cifar, "--run-dir", "run", "--batch-size",
+                    30, "--precision", "float32", "--epochs", 3, TF_ENABLE_ONEDNN_OPTS="0")
+    assert result.returncode == 0 and "resuming from step 12 of 18" in result.stdout
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2 and lines[0].startswith("tensorflow: 2.9.0 before, ")
+    assert lines[1].startswith("TF_ENABLE_ONEDNN_OPTS: 1 before, 0 now: ")
+    after = json.loads(recipe.read_text())
+    assert after["versions"] == content["versions"]
+    assert [(change["step"], change["what"]) for change in after["changes"]] == [
+        (12, "tensorflow"), (12, "TF_ENABLE_ONEDNN_OPTS")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.slow
+@pytest.mark.parametrize("kind, value", [(resource.RLIMIT_NPROC, 4),
+                                         (resource.RLIMIT_AS, 1_500_000_000)])
+def test_scripts_tell_why_a_process_without_threads_or_memory_ends(kind, value, tmp_path):
+    """TensorFlow's C++ code then ends the process by itself, or its library is not loaded."""
+    def limit():
+        libc = ctypes.CDLL(None)
+        libc.prctl(8, 1)  # PR_SET_KEEPCAPS, so that this Python's files can be read still
+        os.setuid(54321)
+        read = struct.pack("6I", 6, 6, 6, 0, 0, 0)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        if libc.capset(struct.pack("Ii", 0x20080522, 0), read) or any(
+                libc.prctl(47, 2, number, 0, 0) for number in (1, 2)):  # PR_CAP_AMBIENT_RAISE
+            raise OSError("capset")
+        resource.setrlimit(kind, (value, value))
+
+    (tmp_path / "home").mkdir()
+    os.chown(tmp_path / "home", 54321, 54321)
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "cnn_train.py"), "--dataset", "shapes", "--recipe", "softmax",
+         "--steps", "2", "--run-dir", "run"], cwd=tmp_path / "home", text=True,
+        capture_output=True, check=False, env=environment_of(tmp_path / "home"), preexec_fn=limit)
+    assert result.returncode in (1, -signal.SIGABRT)
+    assert result.stderr.count("\n") == 1, result.stderr
+    line = result.stderr
+    assert line.startswith("cnn_train.py: error: ") and "ulimit" in line
 
 
 def test_parse_arguments_imports_nothing_slow():

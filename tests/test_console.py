@@ -11,11 +11,10 @@ import subprocess
 import sys
 import termios
 import textwrap
-import threading
 
 import pytest
 
-from tf1cifar import console, errors
+from tf1cifar import console, errors, machine, standard_error
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -146,6 +145,100 @@ def test_run_names_the_cause_when_tensorflow_does_not_start(capsys):
     assert "(DLL load failed while importing _pywrap)" in line and "Visual C++" in line
 
 
+@pytest.mark.parametrize("error, words", [
+    (MemoryError(), "not enough memory; end"),
+    (MemoryError("Unable to allocate 3 GiB"), "not enough memory (Unable to allocate 3 GiB)"),
+    (OSError(12, "Cannot allocate memory"), "not enough memory ([Errno 12] Cannot allocate"),
+    (RuntimeError("can't start new thread"), "starts no more threads"),
+    (ImportError("libtensorflow_cc.so.2: failed to map segment from shared object"),
+     "not enough memory (libtensorflow_cc.so.2: failed to map"),
+    (ImportError("Traceback\n  File ...\nImportError: x.so: failed to map segment\n\n\nFailed to "
+                 "load the native TensorFlow runtime.\n"),
+     "not enough memory (x.so: failed to map segment)")])
+def test_run_names_the_limit_when_the_machine_gives_no_more(error, words, capsys):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as caught:
+        console.run(main, "cnn_train")
+    line = capsys.readouterr().err
+    assert caught.value.code == 1 and line.count("\n") == 1
+    assert words in line and "'ulimit -" in line
+
+
+def test_run_knows_openblas_from_ctrl_c(capsys, monkeypatch):
+    """OpenBLAS raises SIGINT when it gets no thread."""
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    def main():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(machine.threading.Thread, "start", start)
+    with pytest.raises(SystemExit) as caught:
+        console.run(main, "cnn_train")
+    assert caught.value.code == 1
+    assert "starts no more threads" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [RuntimeError("x"), NotImplementedError("x")])
+def test_run_leaves_defects_alone(error):
+    def main():
+        raise error
+
+    with pytest.raises(RuntimeError):
+        console.run(main, "cnn_train")
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_say_lets_the_work_go_on(full):
+    """A full disk or a reader that went away, and then a second line."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full" if full else writer, "wb", closefd=full) as output:
+        done = script("""
+            def main():
+                console.say("one")
+                console.say("two")
+                print("the end", file=sys.stderr)
+            console.run(main, "x")
+        """, capture_output=False, stdout=output, stderr=subprocess.PIPE)
+    os.close(writer)
+    reason = "No space left on device" if full else "Broken pipe"
+    assert done.returncode == 0 and done.stderr.splitlines() == [
+        f"standard output takes nothing any more ({reason}); the work goes on", "the end"]
+
+
+def test_excepthook_ends_in_one_line_at_a_ctrl_c_before_run():
+    done = script("""
+        import tf1cifar
+        sys.argv = ["/a/cnn_train.py"]
+        sys.excepthook = tf1cifar.excepthook
+        raise KeyboardInterrupt
+    """)
+    assert (done.returncode, done.stderr) == (130, "cnn_train.py: error: interrupted\n")
+    done = script("import tf1cifar; sys.excepthook = tf1cifar.excepthook; 1 / 0")
+    assert done.returncode == 1 and done.stderr.endswith("ZeroDivisionError: division by zero\n")
+
+
+@pytest.mark.parametrize("content, variables", [
+    (b"text.usetex: True\nfont.size: 3\n", {}), (b"\xff\xfe\x00 :", {}),
+    (b"font.size: 3\n", {"MATPLOTLIBRC": "/dev/full", "MPLBACKEND": "garbage",
+                         "MPLCONFIGDIR": "/proc/x"})])
+def test_quiet_tensorflow_imports_matplotlib_with_its_own_settings(content, variables, tmp_path):
+    """The current folder's matplotlibrc would be the first that counts."""
+    (tmp_path / "matplotlibrc").write_bytes(content)
+    done = script("""
+        with standard_error.quiet_stderr():
+            console._import_matplotlib()
+        import matplotlib
+        print(matplotlib.rcParams["text.usetex"], matplotlib.rcParams["font.size"], os.getcwd())
+    """.replace("with", "from tf1cifar import standard_error\n        with", 1),
+                  cwd=tmp_path, env=variables)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"False 10.0 {tmp_path}\n"
+
+
 @pytest.mark.parametrize("error", [ImportError("x"), ModuleNotFoundError("x", name="other")])
 def test_run_leaves_the_import_errors_of_others_alone(error):
     def main():
@@ -198,34 +291,6 @@ def test_argument_parser_names_what_may_have_been_meant(line, words):
         parser.parse_args(line.split())
     assert words in str(caught.value).replace("choose from saver, saved_model", "'saved_model'")
     assert ("did you mean" in str(caught.value)) == ("did you mean" in words)
-
-
-# ---------------------------------------------------------------------------------------
-# signals
-
-
-def test_caught_signals_collects_and_puts_back():
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    with console.caught_signals() as signals:
-        assert signals == []
-        signal.raise_signal(signal.SIGTERM)
-        assert signals == [signal.SIGTERM]
-        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL  # the next Ctrl-C ends the process
-    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
-
-
-def test_caught_signals_catches_none_in_another_thread():
-    """Notebook widgets and Spyder call in a thread, where Python refuses to set a handler."""
-    before, seen = signal.getsignal(signal.SIGINT), []
-
-    def work():
-        with console.caught_signals() as signals:
-            seen.append((list(signals), signal.getsignal(signal.SIGINT)))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert seen == [([], before)] and signal.getsignal(signal.SIGINT) == before
 
 
 # ---------------------------------------------------------------------------------------
@@ -343,7 +408,7 @@ def test_clock(seconds, text):
 
 def test_progress_without_a_standard_error(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
-    with console.progress(10, "epoch 1", delay=0) as bar, console.quiet_stderr():
+    with console.progress(10, "epoch 1", delay=0) as bar, standard_error.quiet_stderr():
         bar.update(5)
 
 
@@ -354,63 +419,6 @@ def test_progress_never_wraps(terminal, columns, longest):
     with console.progress(10, "t" * 200, delay=0) as bar:
         bar.update(5)
     assert read() == f"\r\x1b[K{'t' * longest}\r\x1b[K"
-
-
-# ---------------------------------------------------------------------------------------
-# quiet_stderr
-
-NOISE = """
-    with console.quiet_stderr():
-        os.write(2, b"from C++\\n")
-        print("from Python", end="", file=sys.stderr)
-        {last}
-    os.write(2, b"after\\n")
-"""
-
-
-def test_quiet_stderr_holds_back_what_the_block_writes():
-    done = script(NOISE.format(last="os.system('echo from a child >&2')"))
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "after\n")
-
-
-def test_quiet_stderr_is_quiet_in_a_process_that_a_quiet_one_starts():
-    """In a notebook, `!python cnn_train.py` inherits what `%run cnn_train.py` has set before."""
-    done = script(NOISE.format(last="pass"), env={"TF_CPP_MIN_LOG_LEVEL": "3"})
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "after\n")
-
-
-def test_quiet_stderr_shows_it_after_all_when_the_block_raises():
-    done = script(NOISE.format(last="raise SystemError('broken')"))
-    assert done.returncode == 1
-    assert done.stderr.startswith("from C++\nfrom PythonTraceback")
-    assert done.stderr.endswith("SystemError: broken\n")
-
-
-def test_quiet_stderr_lets_the_noise_through_for_who_asks():
-    done = script(NOISE.format(last="pass"), env={"TF_CPP_MIN_LOG_LEVEL": "0"})
-    assert done.returncode == 0
-    assert all(text in done.stderr for text in ("from C++\n", "from Python", "after\n"))
-
-
-def test_quiet_stderr_keeps_what_was_written_before_and_quietens_tensorflow():
-    done = script("""
-        sys.stderr.write("before ")
-        with console.quiet_stderr():
-            print(os.environ["TF_CPP_MIN_LOG_LEVEL"])
-        print("after", file=sys.stderr)
-    """)
-    assert (done.stdout, done.stderr) == ("3\n", "before after\n")
-
-
-def test_quiet_stderr_lets_the_block_run_where_descriptor_2_is_closed():
-    done = script("""
-        import io
-        sys.stderr = io.StringIO()
-        os.close(2)
-        with console.quiet_stderr():
-            print("ran")
-    """)
-    assert (done.returncode, done.stdout) == (0, "ran\n")
 
 
 def test_import_loads_neither_numpy_nor_tensorflow():

@@ -377,10 +377,3 @@ def test_resident_training_leaves_no_tensors_of_its_loop_in_collections():
         for key in default.get_all_collection_keys():
             assert all(item.graph is default for item in tf.get_collection(key)
                        if isinstance(item, (tf.Tensor, tf.Operation)))
-
-
-@pytest.mark.parametrize("name, single_core", [("softmax", True), ("two_layer_fc", False)])
-def test_resident_training_uses_a_single_core_for_small_steps(name, single_core):
-    with tf.Graph().as_default():
-        model = graph.build(recipes.RECIPES[name], (32, 32, 3), 10, 1000)
-    assert model.resident.single_core == single_core

@@ -20,17 +20,34 @@ model name\t: AMD EPYC
 @pytest.mark.parametrize("text, cores, expected", [
     (CPUINFO, 2, "AMD EPYC (family 26, model 2), 2 cores"), (CPUINFO, 1, "1 core")])
 def test_describe(text, cores, expected, monkeypatch):
-    monkeypatch.setattr(pathlib.Path, "read_text", lambda path: text)
+    monkeypatch.setattr(pathlib.Path, "read_text", lambda path, errors=None: text)
     monkeypatch.setattr(machine, "cores", lambda: cores)
     assert machine.describe().endswith(expected)
 
 
 def test_describe_without_proc(monkeypatch):
-    def missing(path):
+    def missing(path, errors=None):
         raise FileNotFoundError
 
     monkeypatch.setattr(pathlib.Path, "read_text", missing)
     assert machine.describe().endswith((" core", " cores"))
+
+
+@pytest.mark.parametrize("value, recorded", [
+    (None, "1"), ("1", "1"), ("True", "1"), ("0", "0"), ("false", "0"), ("x", "x")])
+def test_record_knows_the_two_ways_to_say_the_same(value, recorded, monkeypatch):
+    monkeypatch.setattr(machine.platform, "machine", lambda: "x86_64")
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if value:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", value)
+    monkeypatch.setattr(machine, "cores", lambda: 3)
+    record = machine.record()
+    assert record["TF_ENABLE_ONEDNN_OPTS"] == recorded
+    assert machine.describe() == f"{record['processor']}, {record['cores']} cores"
+
+
+def test_starts_threads():
+    assert machine.starts_threads()
 
 
 @pytest.fixture

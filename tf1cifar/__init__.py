@@ -8,6 +8,7 @@ Every script imports this file first, which older Pythons can read too, so that 
 instead of a traceback.
 """
 
+import os
 import sys
 
 OLDEST, NEWEST = (3, 10), (3, 13)  # the Pythons that TensorFlow has packages for
@@ -17,3 +18,13 @@ if sys.version_info < OLDEST:
     sys.exit("error: %s is Python %d.%d, and TensorFlow needs %s; run this with one of those, "
              "for example python%d.%d" % ((sys.executable,) + tuple(sys.version_info[:2])
                                           + (PYTHONS,) + NEWEST))
+
+
+def excepthook(kind, error, trace):
+    """The `sys.excepthook` of the scripts: one line for a Ctrl-C before `console.run` begins."""
+    if not issubclass(kind, KeyboardInterrupt):
+        return sys.__excepthook__(kind, error, trace)
+    if sys.stderr:
+        sys.stderr.write("%s: error: interrupted\n" % os.path.basename(sys.argv[0]))
+        sys.stderr.flush()
+    os._exit(130)

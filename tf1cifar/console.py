@@ -6,7 +6,7 @@
     cut               foreign text for a message
     progress          the bar under anything that takes long
     quiet_tensorflow  import TensorFlow without its start-up messages
-    caught_signals    collect Ctrl-C and SIGTERM instead of dying of them
+    say               print a line that must not end the work
 
 This module imports neither TensorFlow nor NumPy, so that `--help` and argument errors are instant.
 """
@@ -14,15 +14,15 @@ This module imports neither TensorFlow nor NumPy, so that `--help` and argument 
 import argparse
 import contextlib
 import difflib
+import errno
+import importlib.util
 import os
 import re
-import signal
 import sys
-import tempfile
 import time
 
 import tf1cifar
-from tf1cifar import machine
+from tf1cifar import machine, signals, standard_error
 from tf1cifar.errors import Failure, Interrupted, UserError
 
 
@@ -35,8 +35,9 @@ def run(main, name):
 
     Raises:
       SystemExit: always. The status is 0 after success, 2 for a `UserError`, 1 for a `Failure`
-        or an error of the operating system (disk full, no permission), 130 after Ctrl-C, 143
-        after SIGTERM. Any other exception is a defect of this project and keeps its traceback.
+        or an error of the operating system (disk full, no permission, no memory), 130 after
+        Ctrl-C, 128 and the signal's number after another signal. Any other exception is a defect of
+        this project and keeps its traceback.
     """
     for number in range(3):
         # The next file would get the number of a closed stream, and TensorFlow's messages with it.
@@ -44,29 +45,66 @@ def run(main, name):
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    standard_error.never_failing()
     if hasattr(sys.stdout, "reconfigure"):  # not so in a notebook, nor when it is closed
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
     try:
-        status = main()
+        with signals.two_interrupts():
+            status = main()
         print(end="", flush=True)  # a broken pipe or a full disk must show before the exit
         sys.exit(status)
     except UserError as error:
         message, status = error, 2
     except BrokenPipeError:  # the reader of the output went away, as `| head` does
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # no file in a notebook
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_stdout()
         sys.exit(1)
-    except (Failure, OSError) as error:
-        message, status = error, 1
     except Interrupted as error:
         sys.exit(complain(name, error, 128 + error.number, kind=""))
     except KeyboardInterrupt:
-        message, status = "interrupted", 130
-    except ImportError as error:
-        message, status = _missing_package(error), 1
-        if not message:
+        # OpenBLAS, which NumPy loads, sends itself the signal of Ctrl-C if it gets no thread.
+        message, status = ("interrupted", 130) if machine.starts_threads() else (NO_THREADS, 1)
+    except (Failure, OSError, ImportError, MemoryError, RuntimeError) as error:
+        message, status = _failure(error), 1
+        if signals.interrupted():
+            message, status = "interrupted", 130
+        elif not message:
             raise
     sys.exit(complain(name, message, status))
+
+
+NO_THREADS = ("the system starts no more threads for this process; 'ulimit -u' shows the limit of "
+              "your processes and threads, so end some or raise it")
+NO_MEMORY = ("not enough memory{}; end other programs, or give this one more ('ulimit -v' shows a "
+             "limit); in training a smaller --batch-size needs less")
+
+
+def _failure(error):
+    """The line about a failure of the machine or its packages; '' for a defect of this project."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return NO_MEMORY.format(f" ({cut(error)})" if str(error) else "")
+    if isinstance(error, (Failure, OSError)):
+        return error
+    if isinstance(error, ImportError):
+        if re.search("failed to map segment|[Cc]annot allocate memory", str(error)):
+            cause = re.findall("^ImportError: (.+)", str(error), re.MULTILINE) or [error]
+            return NO_MEMORY.format(f" ({cut(cause[0])})")
+        return _missing_package(error)
+    return NO_THREADS if "can't start new thread" in str(error) else ""
+
+
+def _silence_stdout():
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # no file in a notebook
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def say(line):
+    """Print a line of a long work. A standard output that takes no more does not end the work."""
+    try:
+        print(line, flush=True)
+    except OSError as error:
+        _silence_stdout()
+        print(f"standard output takes nothing any more ({error.strerror}); the work goes on",
+              file=sys.stderr)
 
 
 def _missing_package(error):
@@ -237,46 +275,14 @@ def _clock(seconds):
 
 
 @contextlib.contextmanager
-def quiet_stderr():
-    """Hold back what Python and C++ write to file descriptor 2 in the block.
-
-    TensorFlow prints warnings about missing GPUs before it reads any of its log settings. The
-    text is shown after all if the block raises. Nothing is held back when TF_CPP_MIN_LOG_LEVEL is
-    below 3, which is the way to ask for TensorFlow's messages.
-    """
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") != "3" or sys.stderr is None:
-        yield
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    try:
-        sys.stderr.flush()
-        kept = os.dup(2)
-    except (OSError, AttributeError):  # another stream in an editor, and the descriptor is closed
-        yield
-        return
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except Exception:
-            sys.stderr.flush()
-            held.seek(0)
-            os.write(kept, held.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
-@contextlib.contextmanager
 def quiet_tensorflow():
     """Import TensorFlow and start it without its messages; yields `tensorflow.compat.v1`.
 
         with console.quiet_tensorflow() as tf:
             from tf1cifar import graph
     """
-    with quiet_stderr():
+    with standard_error.quiet_stderr():
+        _import_matplotlib()
         import tensorflow.compat.v1 as tf
         tf.config.list_physical_devices()
         # The first session prints messages too. This one does not touch the GPUs.
@@ -288,30 +294,26 @@ def quiet_tensorflow():
         yield tf
 
 
-@contextlib.contextmanager
-def caught_signals():
-    """Collect Ctrl-C and SIGTERM in a list, so that training can stop after a step and save.
+def _import_matplotlib():
+    """Import matplotlib with its own settings, if it is not imported yet.
 
-    A second Ctrl-C ends the process at once, wherever it is. Python's own handler would wait for
-    TensorFlow. Nothing that was saved can be lost, whenever the process ends. Only the main
-    thread of a process can catch signals; in another one the list stays empty.
-
-    Yields:
-      The list of the signals' numbers.
+    A person's matplotlibrc, such as one that asks for LaTeX or is damaged, would decide over the
+    pictures and over the run. In a notebook the person's settings count.
     """
-    caught = []
-
-    def handle(number, frame):
-        caught.append(number)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    before = {}
-    with contextlib.suppress(ValueError):  # not in the main thread
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, handle)
+    if "matplotlib" in sys.modules or machine.in_notebook():
+        return
+    found = importlib.util.find_spec("matplotlib")
+    if not found or not found.origin:
+        return  # the module that needs it says so
+    settings = os.path.join(os.path.dirname(found.origin), "mpl-data")
+    os.environ.pop("MPLBACKEND", None)  # the scripts draw to files, which needs none
+    here = ""
+    with contextlib.suppress(OSError):
+        os.chdir(os.getcwd())  # not every folder can be entered again
+        here = os.getcwd()
+        os.chdir(settings)  # it takes the first matplotlibrc, that in the current folder
     try:
-        yield caught
+        import matplotlib.figure  # noqa: F401
     finally:
-        for number, handler in before.items():
-            # None is a handler that Python cannot put back, that of a program around it.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if here:
+            os.chdir(here)

@@ -3,7 +3,6 @@
     build           creates everything from the images to the training step in the default graph
     network_logits  creates the network alone
     parameters      number of trained parameters of the default graph
-    single_core     whether training computes on one core
 
 The tensors that people fetch by name: images:0, labels:0, is_training:0, logits:0,
 probabilities:0, loss:0, accuracy:0, learning_rate:0, global_step:0.
@@ -26,7 +25,6 @@ class ResidentTraining(NamedTuple):
     load_images: tf.Operation  # copies a part of the images, fed as images:0, and their labels
     offset: tf.Tensor          # int64 [], a placeholder: position of that part among all images
     indices: tf.Tensor         # int64 [S, B], a placeholder: positions of each step's images
-    single_core: bool          # whether one core computes a step faster than several cores
     loss: tf.Tensor            # float32 [], mean over the steps; fetching it trains
     accuracy: tf.Tensor        # float32 [], mean over the steps; fetching it trains
 
@@ -51,11 +49,6 @@ class Model(NamedTuple):
     start_epoch: tf.Operation   # sets the epoch's sums to zero
     use_averages: tf.Operation  # copies the moving averages, if there are any, to the weights
     summaries: tf.Tensor        # string [], serialized summary of a training batch
-
-
-# Training steps with fewer multiplications than this are faster on one core than on several.
-# On two cores of an AMD EPYC (family 25) `softmax` is 1.2 and `hinge` 1.4 times as fast with it.
-SINGLE_CORE_LIMIT = 10 ** 7
 
 
 def build(recipe, image_shape, num_classes, training_images):
@@ -113,7 +106,7 @@ def build(recipe, image_shape, num_classes, training_images):
     step_inputs, step_fetches = (images, labels, is_training), (loss, accuracy, train_op)
     if recipe.steps_per_run > 1:
         resident = _resident_training(resident_step, images, labels, training_images,
-                                      _dtype(recipe), single_core(recipe))
+                                      _dtype(recipe))
         step_inputs, step_fetches = (resident.indices,), (resident.loss, resident.accuracy)
     use_averages = tf.group([variable.assign(averages.average(variable))
                              for variable in tf.trainable_variables()] if averages else [],
@@ -129,11 +122,6 @@ def build(recipe, image_shape, num_classes, training_images):
 def parameters():
     """Number of trained parameters in the default graph."""
     return sum(variable.shape.num_elements() for variable in tf.trainable_variables())
-
-
-def single_core(recipe):
-    """Whether one core trains the recipe's network, which is in the default graph, faster."""
-    return recipe.steps_per_run > 1 and recipe.batch_size * parameters() < SINGLE_CORE_LIMIT
 
 
 # ---------------------------------------------------------------------------------------
@@ -257,7 +245,7 @@ def _moving_averages(recipe, global_step):
 # Training on images in the graph's memory
 
 
-def _resident_training(training_step, images, labels, training_images, dtype, single_core):
+def _resident_training(training_step, images, labels, training_images, dtype):
     """Create the loop of `ResidentTraining`.
 
     For small networks, feeding a batch and the overhead of session.run cost more than the step.
@@ -268,7 +256,6 @@ def _resident_training(training_step, images, labels, training_images, dtype, si
       images, labels: the placeholders from which `load_images` copies.
       training_images: number of images in memory.
       dtype: dtype of the images in memory.
-      single_core: see `ResidentTraining`.
     """
     def memory(name, shape, dtype):
         return tf.get_variable(name, [training_images, *shape], dtype, tf.zeros_initializer(),
@@ -290,10 +277,8 @@ def _resident_training(training_step, images, labels, training_images, dtype, si
     def body(number, images, labels, loss_sum, accuracy_sum):
         with tf.variable_scope(tf.get_variable_scope(), reuse=True):
             loss, hits, step = training_step(images, labels)
-        # On a single core the next batch is gathered at the same time, by another core. A step on
-        # all cores would have to wait for that core.
-        with tf.control_dependencies([] if single_core else [step]):
-            next_batch = batch(tf.minimum(number + 1, steps - 1))
+        # The next batch is gathered during the step, at no cost to large networks.
+        next_batch = batch(tf.minimum(number + 1, steps - 1))
         with tf.control_dependencies([step]):
             return (number + 1, *next_batch, loss_sum + loss,
                     accuracy_sum + tf.reduce_mean(tf.cast(hits, tf.float32)))
@@ -307,6 +292,6 @@ def _resident_training(training_step, images, labels, training_images, dtype, si
     # loop cannot use them.
     for key in graph.get_all_collection_keys():
         del graph.get_collection_ref(key)[before.get(key, 0):]
-    return ResidentTraining(load_images, offset, indices, single_core,
+    return ResidentTraining(load_images, offset, indices,
                             loss_sum / tf.cast(steps, tf.float32),
                             accuracy_sum / tf.cast(steps, tf.float32))

@@ -2,11 +2,15 @@
 
     describe          processor and cores, for comparisons
     cores             number of processor cores
+    starts_threads    whether this process may start a thread
+    record            what decides over the bits of a training, besides its packages
+    in_notebook       whether IPython runs this process
     available_memory  memory that is free
     nvidia_gpu        the NVIDIA GPU in it, as its driver names it
     command           a command line of this Python, for a person to copy
 """
 
+import builtins
 import os
 import pathlib
 import platform
@@ -15,6 +19,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 
 # What the driver of NVIDIA's GPUs makes on Linux, inside containers without the GPUs too.
 NVIDIA_FILES = ("/proc/driver/nvidia", "/dev/nvidia0")
@@ -28,8 +33,22 @@ def describe():
     Returns:
       A str, such as 'AMD EPYC (family 26, model 2), 2 cores'.
     """
+    return f"{processor()}, {cores()} core{'s' * (cores() > 1)}"
+
+
+def record():
+    """What decides over the bits of a training on this machine: a dictionary of str."""
+    onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "").lower()
+    if onednn in ("", "1", "true"):  # on x86, TensorFlow uses it unless it is told not to
+        onednn = "1" if onednn or platform.machine() in ("x86_64", "AMD64") else "unset"
+    return {"processor": processor(), "cores": str(cores()),
+            "TF_ENABLE_ONEDNN_OPTS": "0" if onednn == "false" else onednn}
+
+
+def processor():
+    """The processor, a str such as 'AMD EPYC (family 26, model 2)'."""
     try:
-        text = pathlib.Path("/proc/cpuinfo").read_text()
+        text = pathlib.Path("/proc/cpuinfo").read_text(errors="replace")
     except OSError:  # not Linux
         text = ""
 
@@ -40,7 +59,7 @@ def describe():
     name = field("model name") or platform.processor() or platform.machine()
     if field("cpu family"):
         name += f" (family {field('cpu family')}, model {field('model')})"
-    return f"{name}, {cores()} core{'s' * (cores() > 1)}"
+    return name
 
 
 def cores():
@@ -48,6 +67,20 @@ def cores():
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def starts_threads():
+    """Whether the system starts a thread for this process."""
+    try:
+        threading.Thread(target=int).start()
+    except RuntimeError:
+        return False
+    return True
+
+
+def in_notebook():
+    """Whether IPython runs this process, whose settings and life are the person's."""
+    return hasattr(builtins, "get_ipython")
 
 
 def available_memory():

@@ -52,7 +52,7 @@ import tensorflow.compat.v1 as tf  # noqa: E402
 from support import py2_pickle  # noqa: E402
 
 import cnn_train  # noqa: E402
-from tf1cifar import console  # noqa: E402
+from tf1cifar import console, signals  # noqa: E402
 from tf1cifar.data import cifar10  # noqa: E402
 from tf1cifar.training import checkpoints, loop, precision  # noqa: E402, F401 - once for all forks
 from tf1cifar.training.run_folder import RunFolder  # noqa: E402
@@ -562,14 +562,14 @@ class Campaign:
             raise Wrong(f"{self.path}: the read-only folder is not empty")
 
     def signals(self, expected):
-        """Send SIGTERM, Ctrl-C, and Ctrl-C twice, the second while Python waits for C code."""
+        """Send each of signals.STOPPING, and Ctrl-C twice, the second while Python is in C code."""
         def slowly():
             run_steps = loop.Trainer.run_steps
             loop.Trainer.run_steps = lambda trainer, arrays: (
                 time.sleep(0.1), run_steps(trainer, arrays))[1]
 
         self.fresh()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in signals.STOPPING:
             start = self.start(SMALL, before=slowly)
             start.wait(until=start.trains)
             start.send(number)

@@ -80,21 +80,20 @@ def test_choose_works_without_a_cache(given, cache):
 
 
 def test_costliest_layers_by_hand():
-    layers, single_core = precision.costliest_layers(LRN_CNN, (24, 24, 1), 10)
+    layers = precision.costliest_layers(LRN_CNN, (24, 24, 1), 10)
     assert layers == [Layer("Conv2D", [125, 12, 12, 64], [5, 5, 64, 64], True),
                       Layer("MatMul", [125, 2304], [2304, 1024], True)]
     assert layers[0].multiplications() == 125 * 144 * 1600 * 64
     assert layers[1].multiplications() == 125 * 2304 * 1024
-    assert not single_core
-    assert precision.costliest_layers(recipes.RECIPES["hinge"], (32, 32, 3), 10) == (
-        [Layer("MatMul", [100, 3072], [3072, 10], False)], True)
+    assert precision.costliest_layers(recipes.RECIPES["hinge"], (32, 32, 3), 10) == [
+        Layer("MatMul", [100, 3072], [3072, 10], False)]
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_costliest_layers_of_every_recipe(name):
     recipe = recipes.RECIPES[name]
     shape = (28, 28, 1) if recipe.dataset == "mnist" else (24, 24, 3)
-    layers, _ = precision.costliest_layers(recipe, shape, 10)
+    layers = precision.costliest_layers(recipe, shape, 10)
     costs = [layer.multiplications() for layer in layers]
     assert costs == sorted(costs, reverse=True) and 1 <= len(layers) <= 2
 

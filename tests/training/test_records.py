@@ -91,6 +91,22 @@ def test_add_writes_the_same_metrics_after_a_resume(tmp_path):
     assert folder.metrics_file.read_bytes() == whole
 
 
+def test_close_tells_of_a_curve_that_cannot_be_drawn(tmp_path, monkeypatch, capsys):
+    """A person's settings of matplotlib may ask for LaTeX, which is not there."""
+    def draw(*arguments):
+        raise RuntimeError("latex could not be found\n" + 999 * "x")
+
+    folder = RunFolder(tmp_path)
+    log = records.Records(folder, 0, "a test")
+    log.add(row(6))
+    monkeypatch.setattr(records.drawing, "learning_curve", draw)
+    log.close()
+    line = capsys.readouterr().err
+    assert "no learning curve is drawn, since matplotlib fails: latex could not" in line
+    assert line.count("\n") == 1 and len(line) < 300
+    assert [row["step"] for row in folder.read_metrics()] == [6]
+
+
 def test_close_does_not_hide_an_error(tmp_path, monkeypatch):
     log = records.Records(RunFolder(tmp_path), 0, "a test")
     log.rows.append(row(6))

@@ -179,3 +179,39 @@ def test_resolve_lrn(network, lrn):
     assert resume.resolve_lrn(recipe).lrn == lrn
     native = recipes.Recipe(lrn="native")
     assert resume.resolve_lrn(native) is native
+
+
+def test_changes_are_told_once_and_what_the_run_began_with_stays(run):
+    name, recipe, description = run.read_description()
+    began = {"python": "3.9", "tensorflow": "2.9.0", "processor": "A", "cores": "2",
+             "TF_ENABLE_ONEDNN_OPTS": "1", "device": "CPU"}
+    run.write_description(name, recipe, description, began)
+    assert resume.changes(run, began) == (began, [], [])
+
+    now = {**began, "python": "3.12", "tensorflow": "2.21.0", "cores": "4"}
+    versions, changes, lines = resume.changes(run, now)
+    assert versions == began
+    assert changes == [
+        {"step": 18, "what": "tensorflow", "before": "2.9.0", "now": "2.21.0"},
+        {"step": 18, "what": "cores", "before": "2", "now": "4"}]
+    assert [line.split(":")[0] for line in lines] == ["tensorflow", "cores"]
+    assert lines[0] == ("tensorflow: 2.9.0 before, 2.21.0 now: the run may end in other bits than "
+                        "an undisturbed one")
+    run.write_description(name, recipe, description, versions, changes)
+    assert run.read_description() == (name, recipe, description)
+    assert resume.changes(run, now) == (began, changes, [])
+
+    back = resume.changes(run, {**now, "cores": "2"})
+    assert back[0] == began and back[1] == [*changes, {
+        "step": 18, "what": "cores", "before": "4", "now": "2"}] and len(back[2]) == 1
+
+
+@pytest.mark.parametrize("versions, changes", [
+    ({}, []), (None, None), ([1], {"a": 1}), ({"cores": 7, "device": None}, [1, {"step": "x"}]),
+    ({}, [{"step": 1, "what": "cores", "before": "1", "now": 2}])])
+def test_changes_of_a_run_of_an_older_version_and_of_a_damaged_record(versions, changes, run):
+    """What is not known cannot differ. From now on it is known."""
+    name, recipe, description = run.read_description()
+    run.write_description(name, recipe, description, versions, changes)
+    now = {"tensorflow": "2.21.0", "cores": "4", "device": "CPU"}
+    assert resume.changes(run, now) == (now, [], [])

@@ -3,8 +3,7 @@
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tf1cifar import errors, graph, recipes
-from tf1cifar.data import preparation
+from tf1cifar import errors
 from tf1cifar.training import session
 
 
@@ -57,17 +56,6 @@ def test_unused_gpu_is_silent_where_nothing_is_amiss(monkeypatch):
         assert session.unused_gpu() == ""
         with pytest.raises(errors.UserError, match="CUDA_VISIBLE_DEVICES hides them"):
             session.session_config("gpu")
-
-
-@pytest.mark.parametrize("name, single", [("softmax", True), ("two_layer_fc", False)])
-def test_session_config_gives_one_core_to_steps_too_small_to_share(name, single):
-    recipe = recipes.RECIPES[name]
-    shape = preparation.prepared_shape((32, 32, 3), recipe.preparation)
-    with tf.Graph().as_default():
-        model = graph.build(recipe, shape, 10, 50_000)
-    assert model.resident.single_core == single
-    config = session.session_config("cpu", single)
-    assert config.intra_op_parallelism_threads == single  # 0 is as many as there are cores
 
 
 def test_device_name_is_that_of_the_one_device_that_computes():

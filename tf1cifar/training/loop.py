@@ -70,15 +70,15 @@ def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lam
         # Graph
         model = graph.build(recipe, feed.image_shape, len(dataset.class_names),
                             len(training.labels))
-        single_core = bool(model.resident and model.resident.single_core)
-        with tf.Session(config=session_config(device, single_core)) as session:
-            print(f"{recipe.network}, {graph.parameters():,} parameters, on "
-                  f"{device_name(session)} in {recipe.precision}")
+        with tf.Session(config=session_config(device)) as session:
+            console.say(f"{recipe.network}, {graph.parameters():,} parameters, on "
+                        f"{device_name(session)} in {recipe.precision}")
 
             # Start or resume
             trainer = Trainer(recipe, folder, model, session, feed, should_stop, profile)
             if trainer.step:
-                print(f"resuming from step {trainer.step} of {feed.total_steps} in {folder.path}")
+                console.say(f"resuming from step {trainer.step} of {feed.total_steps} in "
+                            f"{folder.path}")
 
             # Train
             with contextlib.closing(trainer.records):
@@ -214,8 +214,8 @@ class Trainer:
             finally:
                 saved.result()  # "stopped and saved" must not be printed before it is complete
         self.records.add(row)
-        print(epoch_line(row, self.feed.total_steps / self.feed.steps_per_epoch,
-                         self.images, self.seconds), flush=True)
+        console.say(epoch_line(row, self.feed.total_steps / self.feed.steps_per_epoch,
+                               self.images, self.seconds))
         self.records.warn_of_loss(self.first_loss, self.recipe)
 
     def evaluate(self, split, prepare):

@@ -61,14 +61,14 @@ def choose(recipe, image_shape, num_classes, device="auto"):
       errors.Failure: TensorFlow cannot compute the layers.
     """
     with tensorflow_errors_as_failures():
-        layers, single_core = costliest_layers(recipe, image_shape, num_classes)
+        layers = costliest_layers(recipe, image_shape, num_classes)
         gpu = device != "cpu" and bool(tf.config.list_physical_devices("GPU"))
         key = ", ".join([machine.describe(), "GPU" if gpu else "CPU",
                          f"TensorFlow {tf.__version__}", *(str(list(layer)) for layer in layers)])
         remembered = _read_cache()
         seconds, how = remembered.get(key), "as timed before"
         if not _is_timing(seconds):
-            seconds, how = layer_seconds(layers, device, single_core), "as timed now"
+            seconds, how = layer_seconds(layers, device), "as timed now"
             _write_cache({**remembered, key: seconds})
     precision = ("bfloat16" if seconds["float32"] >= SPEEDUP_NEEDED * seconds["bfloat16"]
                  else "float32")
@@ -80,36 +80,34 @@ def costliest_layers(recipe, image_shape, num_classes, count=2):
     """The layers of the recipe's network with the most multiplications.
 
     Returns:
-      (list of `Layer`, single_core): the costliest first; and whether training uses one core.
+      A list of `Layer`, the costliest first.
     """
     layers = []
     with tf.Graph().as_default() as built:
         images = tf.placeholder(tf.float32, [recipe.batch_size, *image_shape])
         tf.train.create_global_step()  # for dropout
         graph.network_logits(recipe, images, num_classes, tf.constant(True))
-        single_core = graph.single_core(recipe)
         for operation in built.get_operations():
             if operation.type in ("Conv2D", "MatMul"):
                 inputs, weights = (tensor.shape.as_list() for tensor in operation.inputs)
                 if None not in inputs + weights:
                     layers.append(Layer(operation.type, inputs, weights, bool(layers)))
-    return sorted(layers, key=lambda layer: -layer.multiplications())[:count], single_core
+    return sorted(layers, key=lambda layer: -layer.multiplications())[:count]
 
 
-def layer_seconds(layers, device="auto", single_core=False, seconds=SECONDS):
+def layer_seconds(layers, device="auto", seconds=SECONDS):
     """Time layers forwards and backwards in both precisions, alternately.
 
     Args:
       layers: list of `Layer`.
       device: 'auto', 'cpu' or 'gpu'.
-      single_core: whether one core computes each operation.
       seconds: time for all rounds together; at least MIN_ROUNDS are run.
 
     Returns:
       {'float32': median seconds of all layers together, 'bfloat16': the same}.
     """
     spent = {name: [] for name in DTYPES}
-    config = session_config(device, single_core)
+    config = session_config(device)
     # TensorFlow would remove operations whose results nobody uses.
     config.graph_options.rewrite_options.dependency_optimization = RewriterConfig.OFF
     with tf.Graph().as_default(), tf.Session(config=config) as session:

@@ -5,7 +5,7 @@ import time
 
 import tensorflow.compat.v1 as tf
 
-from tf1cifar import drawing, files, recipes
+from tf1cifar import console, drawing, files, recipes
 from tf1cifar.training import run_folder
 
 LINE_WIDTH = 79  # columns of the line that ends an epoch
@@ -118,8 +118,8 @@ class Records:
     def close(self):
         """Draw the learning curve and close the events file.
 
-        If an exception is already propagating (a full disk, say), errors of closing are dropped so
-        that they do not hide it.
+        A curve that cannot be drawn is a line on standard error. If an exception is already
+        propagating (a full disk, say), errors of closing are dropped so that they do not hide it.
         """
         failed = sys.exc_info()[0]
         try:
@@ -130,6 +130,9 @@ class Records:
         except (OSError, tf.errors.OpError):
             if not failed:
                 raise
+        except Exception as error:  # whatever a person's settings of matplotlib lead to
+            print(f"no learning curve is drawn, since matplotlib fails: {console.cut(error)}",
+                  file=sys.stderr)
 
 
 def epoch_line(row, epochs, images, seconds):

@@ -3,6 +3,7 @@
     run_name        the name of a run, from which titles and the default folder are made
     default_folder  the run folder of a command that names none
     decide          start anew, resume, or leave a finished run alone
+    changes         what is different since the run began and decides over its bits
 """
 
 import dataclasses
@@ -12,6 +13,9 @@ from typing import NamedTuple
 from tf1cifar import errors, recipes
 from tf1cifar.training.checkpoints import Checkpoints
 from tf1cifar.training.run_folder import RunFolder
+
+# Parts of the record in recipe.json that decide over the last bits of a result.
+DECISIVE = ("tensorflow", "processor", "cores", "TF_ENABLE_ONEDNN_OPTS", "device")
 
 
 class Plan(NamedTuple):
@@ -118,6 +122,29 @@ def decide(folder, recipe, description, overwrite=False):
         description = {**description, "earlier_crc32": [
             *(earlier if isinstance(earlier, list) else []), dataset["crc32"]]}
     return Plan(recipe, True, done, description)
+
+
+def changes(folder, now):
+    """What is different since a run began, or was taken up last, and decides over its bits.
+
+    Args:
+      folder: the `run_folder.RunFolder` of a run that is taken up.
+      now: dictionary of str, the record of this process.
+
+    Returns:
+      (versions, changes, lines): the record of the process that began the run, completed where an
+      older version of this project wrote it; all changes so far, for recipe.json; a line for each
+      new one.
+    """
+    began, earlier = folder.read_versions()
+    saved = Checkpoints(folder.checkpoints).saved()
+    before = {**began, **{change["what"]: change["now"] for change in earlier}}
+    new = [{"step": saved[-1][0] if saved else 0, "what": name, "before": before[name],
+            "now": now[name]}
+           for name in DECISIVE if name in now and before.get(name, now[name]) != now[name]]
+    lines = [f"{change['what']}: {change['before']} before, {change['now']} now: the run may end "
+             "in other bits than an undisturbed one" for change in new]
+    return {**now, **began}, earlier + new, lines
 
 
 def _other_images(before, now):

@@ -121,18 +121,20 @@ class RunFolder:
         for item in reversed(self.leftover_files()):  # recipe.json, which marks a run, comes last
             files.remove(item)
 
-    def write_description(self, name, recipe, dataset, versions):
+    def write_description(self, name, recipe, dataset, versions, changes=()):
         """Write recipe.json.
 
         Args:
           name: the recipe's name in `recipes.RECIPES`.
           recipe: the `recipes.Recipe`.
           dataset: the dictionary of `data.describe`.
-          versions: dictionary, package -> version.
+          versions: dictionary of str, the packages and the machine with which the run began.
+          changes: list of dictionaries, see `read_versions`.
         """
         files.write_json(self.recipe_file, {
             "format": recipes.FORMAT, "name": name, "recipe": recipes.to_dict(recipe),
-            "dataset": dataset, "versions": versions})
+            "dataset": dataset, "versions": versions,
+            **({"changes": changes} if changes else {})})
 
     def read_description(self):
         """The run's description in recipe.json.
@@ -158,6 +160,22 @@ class RunFolder:
         except (TypeError, ValueError) as error:
             raise errors.UserError(f"{self.recipe_file}: damaged; {error}") from error
         return name, recipe, dataset
+
+    def read_versions(self):
+        """What recipe.json says about the processes that trained; what makes no sense is left out.
+
+        Returns:
+          (versions, changes): a dictionary of str; and a list of dictionaries with step, the
+          training step from which a change counts, what, before and now, which are str.
+        """
+        content = files.read_json(self.recipe_file)
+        versions, changes = content.get("versions"), content.get("changes")
+        versions = {name: console.cut(value) for name, value in (
+            versions if isinstance(versions, dict) else {}).items() if isinstance(value, str)}
+        kinds = {"step": int, "what": str, "before": str, "now": str}
+        return versions, [change for change in (changes if isinstance(changes, list) else [])
+                          if isinstance(change, dict) and change.keys() == kinds.keys()
+                          and all(type(change[name]) is kind for name, kind in kinds.items())]
 
     def read_result(self):
         """The content of result.json as a dictionary, None if there is no such file.

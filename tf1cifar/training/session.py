@@ -18,20 +18,17 @@ import tensorflow.compat.v1 as tf
 from tf1cifar import console, errors, files, machine
 
 
-def session_config(device, single_core=False):
+def session_config(device):
     """The `tf.ConfigProto` of a session.
 
     Args:
       device: 'cpu' hides the GPUs, 'gpu' requires one, 'auto' uses one if there is one.
-      single_core: whether one core computes each operation.
 
     Raises:
       errors.UserError: `device` is 'gpu' and TensorFlow sees none.
     """
     config = tf.ConfigProto(allow_soft_placement=True)
     config.gpu_options.allow_growth = True
-    if single_core:
-        config.intra_op_parallelism_threads = 1
     if device == "cpu":
         config.device_count["GPU"] = 0
     elif device == "gpu" and not tf.config.list_physical_devices("GPU"):
@@ -111,7 +108,11 @@ def tensorflow_errors_as_failures():
     try:
         yield
     except tf.errors.OpError as error:
-        raise errors.Failure(f"TensorFlow: {short_message(error)}") from error
+        message = f"TensorFlow: {short_message(error)}"
+        # A full disk is "exhausted" as well.
+        if isinstance(error, tf.errors.ResourceExhaustedError) and "allocat" in message:
+            message += "; in training a smaller --batch-size needs less memory"
+        raise errors.Failure(message) from error
 
 
 def short_message(error):
