@@ -112,7 +112,7 @@ def test_layer_seconds_times_the_gradients_too():
 def test_layer_seconds_is_bounded():
     start = time.monotonic()
     seconds = precision.layer_seconds([Layer("MatMul", [100, 3072], [3072, 10], False)], "cpu",
-                                      True, seconds=0.1)
+                                      seconds=0.1)
     assert seconds.keys() == {"float32", "bfloat16"} and min(seconds.values()) > 0
     assert time.monotonic() - start < 60  # of a loaded machine; alone it takes one second
     assert tf.get_default_graph().get_operations() == []
