@@ -44,15 +44,32 @@ def test_replacing_names_the_file_that_cannot_be_opened(tmp_path):
         pass
 
 
-def test_replacing_reports_a_disk_that_is_full_at_the_flush(tmp_path):
+def test_replacing_reports_a_disk_that_is_full_at_the_flush(tmp_path, monkeypatch):
     """A small text stays in Python's buffer until the file is closed."""
     if not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
-    (tmp_path / ".file.part").symlink_to("/dev/full")
+    opened = os.open
+    monkeypatch.setattr(os, "open", lambda path, flags, mode: opened("/dev/full", os.O_WRONLY))
     with (pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/file'"),
           files.replacing(tmp_path / "file") as out):
         out.write("x")
     assert tree(tmp_path) == {}
+
+
+def test_replacing_writes_through_no_link(tmp_path):
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / ".file.part").symlink_to(tmp_path / "victim")
+    with files.replacing(tmp_path / "file") as out:
+        out.write("x")
+    assert tree(tmp_path) == {"victim": b"precious", "file": b"x"}
+
+
+def test_open_new_names_the_file_of_a_full_disk(tmp_path, monkeypatch):
+    opened = os.open
+    monkeypatch.setattr(os, "open", lambda path, flags, mode: opened("/dev/full", os.O_WRONLY))
+    with (pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/file'"),
+          files.open_new(tmp_path / "file") as out):
+        out.write(b"x")
 
 
 def test_new_folder_appears_when_it_is_complete(tmp_path):

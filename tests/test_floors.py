@@ -12,12 +12,12 @@ PACKAGE = sorted((ROOT / "tf1cifar").rglob("*.py"))
 
 # From the ground up. A module imports from its own floor and from those before it.
 FLOORS = (
-    ("errors",), ("console", "files", "machine", "signals", "standard_error"),
+    ("errors",), ("console", "files", "machine", "plain_paths", "signals", "standard_error"),
     ("recipes", "data", "networks", "losses", "drawing"), ("summaries",), ("graph",), ("training",))
 
 # Scripts use these before they know that they need TensorFlow, or even the data.
-WITHOUT_NUMPY = ("errors", "console", "files", "machine", "recipes", "networks", "signals",
-                 "training.run_folder", "training.resume", "training.checkpoints")
+WITHOUT_NUMPY = ("errors", "console", "files", "machine", "plain_paths", "recipes", "networks",
+                 "signals", "training.run_folder", "training.resume", "training.checkpoints")
 WITHOUT_TENSORFLOW = ("data", "data.feed", "data.preparation", "data.own_pictures", "drawing")
 
 

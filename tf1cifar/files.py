@@ -62,7 +62,8 @@ def replacing(path, mode="w", **options):
     if "b" not in mode:
         options.setdefault("encoding", "utf-8")
     try:
-        with replacing_path(path) as partial, _synced(open(partial, mode, **options)) as out:
+        with (replacing_path(path) as partial,
+              _synced(open(partial, mode, opener=_new_file, **options)) as out):
             yield out
     except OSError as error:
         if not error.errno:
@@ -79,6 +80,7 @@ def replacing_path(path):
     """
     path = pathlib.Path(path)
     partial = partial_path(path)
+    partial.unlink(missing_ok=True)  # perhaps a stranger's link
     try:
         yield partial
         os.replace(partial, path)
@@ -86,9 +88,25 @@ def replacing_path(path):
         partial.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
 def open_new(path):
-    """Open a file for writing bytes, inside a folder of `new_folder`; use it in a `with`."""
-    return _synced(open(path, "wb"))
+    """Open a file for writing bytes, inside a folder of `new_folder`; use it in a `with`.
+
+    Raises:
+      OSError: the file cannot be written; the error names it.
+    """
+    try:
+        with _synced(open(path, "wb", opener=_new_file)) as out:
+            yield out
+    except OSError as error:
+        if not error.errno or error.filename:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _new_file(path, flags):
+    """Open a file that must not exist; never through a link."""
+    return os.open(path, flags | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 @contextlib.contextmanager
@@ -182,13 +200,24 @@ def lock(path):
     """
     while True:
         new = not path.exists()
-        with open(path, "a") as file:
+        with open(path, "a", opener=_no_link) as file:
             if fcntl and _locked(file):
                 # The last holder may have removed the file between opening and locking it.
                 if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
                     continue
             yield new
             return
+
+
+def _no_link(path, flags):
+    """Open a file, but not through a link, which may lead to another person's file."""
+    try:
+        return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise errors.UserError(f"{path} is a link, which no run of this project makes; remove "
+                               "it") from None
 
 
 def _locked(file):

@@ -1,5 +1,6 @@
 """data/download.py: the cache, and downloads of single files."""
 
+import os
 import socket
 import tempfile
 import threading
@@ -33,7 +34,16 @@ def test_cache_folder_is_temporary_without_a_home(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file/below"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    assert download.cache_folder() == tmp_path / "tf1-cifar10"
+    folder = tmp_path / f"tf1-cifar10-{os.getuid()}"
+    assert download.cache_folder() == folder and folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)  # anyone could have put files there
+    with pytest.raises(errors.Failure, match="is open to others"):
+        download.cache_folder()
+    folder.rmdir()
+    (tmp_path / "mine").mkdir()
+    folder.symlink_to(tmp_path / "mine")
+    with pytest.raises(errors.Failure, match="XDG_CACHE_HOME"):
+        download.cache_folder()
 
 
 # ---------------------------------------------------------------------------------------
@@ -102,7 +112,7 @@ def test_fetch_gives_up_a_server_that_sends_too_slowly_or_without_end(
     content = bytes(3 << 20)
     monkeypatch.setattr(download, "MAX_BYTES", 1 << 20)
     with pytest.raises(errors.Failure, match="it sends more than 1,048,576 bytes"):
-        download.fetch(server.file(content), md5(content), tmp_path / "file")
+        download.fetch(server.file(content), md5(content), tmp_path / "long")
     monkeypatch.setattr(download, "MAX_BYTES", 1 << 30)
     monkeypatch.setattr(download, "PATIENCE", 0.0)
     monkeypatch.setattr(download, "SLOWEST", 1e15)

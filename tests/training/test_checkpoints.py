@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 from support.runs import saved, train, variables
 
 from tf1cifar import errors, files, graph, recipes
+from tf1cifar.data import base
 from tf1cifar.training.checkpoints import SUFFIXES, Checkpoints
 from tf1cifar.training.run_folder import RunFolder
 
@@ -320,3 +321,44 @@ def test_restore_final_uses_the_latest_when_the_best_is_damaged(
     assert f"{best}: cannot be restored" in capsys.readouterr().err
     assert copied_run.read_result()["checkpoint"] == "model.ckpt-18"
     assert copied_run.checkpoint_path() == saved(copied_run)[-1][1]
+
+
+OWN_FILES = ("best-6.onnx", "model.ckpt-6.notes.txt", "model.ckpt-6.index.bak",
+             "model.ckpt-6.tar.gz", "my-checkpoint.tmp-notes", "model.ckpt-6.tflite", ".notes.part", "model.ckpt-x.index",
+             "checkpoint.tmp", "model.ckpt-18.data-00000-of-00001.tempstate")
+
+
+def test_own_files_beside_the_checkpoints_stay(copied_run, recipe, dataset):
+    """When a run is tidied, trained on, and its older checkpoints are removed."""
+    for name in OWN_FILES:
+        (copied_run.checkpoints / name).write_text("mine")
+    Checkpoints(copied_run.checkpoints).tidy()
+    train(dataclasses.replace(recipe, epochs=4, max_to_keep=1), dataset, copied_run.path)
+    assert [step for step, _ in saved(copied_run)] == [24]
+    for name in OWN_FILES:
+        assert (copied_run.checkpoints / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", [
+    "lr[0.1]", "g?", "a\\b", "two\nlines '\" %d", b"b\xffd".decode("utf-8", "surrogateescape"),
+    "ü" + "x" * 200])
+def test_a_run_folder_may_have_any_name(name, tmp_path):
+    """It is trained in, resumed and restored. A folder that it seems to name stays as it is."""
+    from tf1cifar.training import restore
+    other = tmp_path / "g1/checkpoints/model.ckpt-1.index"
+    other.parent.mkdir(parents=True)
+    other.write_text("another run")
+    rng = np.random.default_rng(0)
+    splits = [base.Split(rng.integers(0, 256, (40, 8, 8, 1)).astype(np.uint8), np.arange(40) % 10)
+              for _ in range(2)]
+    small = base.Dataset("cifar10", "/nowhere", tuple("abcdefghij"), *splits)
+    recipe = dataclasses.replace(recipes.RECIPES["hinge"], batch_size=20, steps_per_run=1,
+                                 precision="float32", max_to_keep=1, held_out=0.5)
+    train(dataclasses.replace(recipe, epochs=2, schedule="constant"), small, tmp_path / name)
+    folder = train(dataclasses.replace(recipe, epochs=3, schedule="constant"), small,
+                   tmp_path / name)
+    assert [step for step, _ in saved(folder)] == [3]
+    for via in ("saver", "meta_graph", "saved_model"):
+        with restore.restored(folder, via=via, device="cpu") as (session, _):
+            assert session.run("global_step:0") == folder.read_result()["checkpoint_step"]
+    assert list(folder.events.iterdir()) and other.read_text() == "another run"

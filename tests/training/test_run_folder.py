@@ -111,7 +111,7 @@ HALF_WRITTEN = [
     ".recipe.json.part", ".metrics.csv.part", ".learning_curve.png.part", ".result.json.part",
     ".mean_image.npy.part", ".saved_model.part/variables/variables.index",
     ".saved_model.old.part/saved_model.pb", "events/.events.out.tfevents.17.part",
-    "checkpoints/checkpoint.tmp0b9", "checkpoints/best_checkpoint.tmp0b9",
+    "checkpoints/checkpoint.tmp" + "0b" * 16, "checkpoints/best_checkpoint.tmp" + "0b" * 16,
     "checkpoints/model.ckpt-18.meta", "checkpoints/.model.ckpt-18.meta.part",
     "checkpoints/model.ckpt-18.data-00000-of-00001", "checkpoints/best-18.index.tempstate99",
     "checkpoints/model.ckpt-12.data-00000-of-00001.tempstate1",  # of one saved again
@@ -217,3 +217,41 @@ def test_read_result_of_a_damaged_file_is_one_line(change, whole_run, tmp_path):
     files.write_json(folder.result_file, result)
     with pytest.raises(errors.UserError, match="result.json: damaged; remove it"):
         folder.read_result()
+
+
+def test_require_present_tells_that_the_folder_is_gone_or_another(folder, tmp_path):
+    with folder.locked():
+        folder.require_present()
+        content = folder.recipe_file.read_text()
+        folder.recipe_file.unlink()
+        with pytest.raises(errors.Failure, match="recipe.json is gone"):
+            folder.require_present()
+        folder.recipe_file.write_text(content)
+        folder.path.rename(tmp_path / "elsewhere")
+        with pytest.raises(errors.Failure, match="was removed, renamed or replaced"):
+            folder.require_present()
+        folder.path.mkdir()
+        folder.recipe_file.write_text(content)
+        with pytest.raises(errors.Failure, match="was removed, renamed or replaced"):
+            folder.require_present()
+
+
+def test_clear_removes_links_and_not_what_they_lead_to(folder, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/precious").write_text("precious")
+    for name in ("saved_model", "events"):
+        files.remove(folder.path / name)
+        (folder.path / name).symlink_to(tmp_path / "mine")
+    (folder.path / "profile").symlink_to(tmp_path / "nothing")
+    folder.clear()
+    assert not folder.leftover_files() and not (folder.path / "profile").is_symlink()
+    assert (tmp_path / "mine/precious").read_text() == "precious"
+
+
+def test_locked_refuses_a_lock_that_is_a_link(folder, tmp_path):
+    (tmp_path / "victim").write_text("precious")
+    files.remove(folder.path / ".lock")
+    (folder.path / ".lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(errors.UserError, match=r"\.lock is a link"), folder.locked():
+        pytest.fail("the link was followed")
+    assert (tmp_path / "victim").read_text() == "precious"

@@ -11,6 +11,7 @@ import hashlib
 import http.client
 import os
 import pathlib
+import stat
 import sys
 import tempfile
 import time
@@ -40,7 +41,25 @@ def cache_folder():
             return parent / "tf1-cifar10"
     except (RuntimeError, OSError):  # the user has no home folder, or the folder cannot be made
         pass
-    return pathlib.Path(tempfile.gettempdir()) / "tf1-cifar10"
+    return _temporary_cache()
+
+
+def _temporary_cache():
+    """A cache folder in the system's folder for temporary files, which only this user can write.
+
+    Raises:
+      errors.Failure: another user has taken its name.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    folder = pathlib.Path(tempfile.gettempdir()) / f"tf1-cifar10-{user}"
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or (user != "user" and (
+            status.st_uid != user or status.st_mode & 0o022)):
+        raise errors.Failure(f"{folder} belongs to another user or is open to others; remove it, "
+                             "or name a folder of your own in XDG_CACHE_HOME")
+    return folder
 
 
 def fetch(url, md5, path, timeout=10.0):

@@ -12,15 +12,21 @@ TensorFlow is imported by the methods that take a session: it takes seconds, and
 and tidy checkpoints before they know that they need it.
 """
 
+import os.path
 import pathlib
 import re
 import sys
 
 from tf1cifar import errors, files
+from tf1cifar.plain_paths import plain
 
 LATEST, BEST = "model.ckpt", "best"  # the two kinds
 STATE_FILES = {LATEST: "checkpoint", BEST: "best_checkpoint"}
 MAX_STATE = 2 ** 16  # bytes of a state file; one of 300 checkpoints is smaller
+# The names of files that TensorFlow, and `files`, had not finished when a process died.
+UNFINISHED = (r"\.(best_)?checkpoint\.part", r"(best_)?checkpoint\.tmp[0-9a-f]{32}",
+              r"\.(model\.ckpt|best)-\d+\.(index|meta|data-00000-of-00001)\.part",
+              r"(model\.ckpt|best)-\d+\.(index|data-00000-of-00001)\.tempstate\d+")
 WEIGHTS = (".index", ".data-00000-of-00001")
 SUFFIXES = (*WEIGHTS, ".meta")
 
@@ -45,7 +51,7 @@ class Checkpoints:
 
     def __init__(self, folder, max_to_keep=5):
         self.folder, self.max_to_keep = folder, max_to_keep
-        self._saver = self._best_saver = self._meta_graph = None
+        self._saver = self._meta_graph = None
 
     # -----------------------------------------------------------------------------------
     # Without a session
@@ -57,8 +63,8 @@ class Checkpoints:
           A list of (step, path as `tf.train.Saver.restore` takes it).
         """
         found = []
-        for index in self.folder.glob(f"{kind}-*.index"):
-            step = re.fullmatch(rf"{re.escape(kind)}-(\d+)", index.stem)
+        for index in self.folder.iterdir() if self.folder.is_dir() else ():
+            step = re.fullmatch(rf"{re.escape(kind)}-(\d+)\.index", index.name)
             if step and all(index.with_suffix(suffix).exists() for suffix in SUFFIXES):
                 found.append((int(step[1]), str(index.with_suffix(""))))
         return sorted(found)
@@ -107,7 +113,7 @@ class Checkpoints:
         return next((path for path in saved if pathlib.Path(path).name == measured), saved[-1])
 
     def tidy(self):
-        """Remove the files of half-written and half-removed checkpoints, and nothing else.
+        """Remove the files of half-written and half-removed checkpoints, by their exact names.
 
         Folders in the state files, which older runs have, are removed from them: the run may have
         been moved.
@@ -120,25 +126,22 @@ class Checkpoints:
                 if mended != text and len(text) < MAX_STATE:
                     with files.replacing(state, "wb") as out:
                         out.write(mended)
-        for pattern in (".*.part", "*checkpoint.tmp*"):
-            for item in self.folder.glob(pattern):
+        items = list(self.folder.iterdir()) if self.folder.is_dir() else []
+        for item in items:
+            if any(re.fullmatch(name, item.name) for name in UNFINISHED):
                 files.remove(item)
         for kind in (LATEST, BEST):
             complete = {step for step, _ in self.saved(kind)}
             latest = max(complete, default=-1)
-            for item in list(self.folder.glob(f"{kind}-*")):
+            for item in items:
                 name = re.fullmatch(rf"({re.escape(kind)}-(\d+))(\..+)", item.name)
-                if not name:
+                if not name or name[3] not in SUFFIXES or int(name[2]) in complete:
                     continue
                 step, suffix = int(name[2]), name[3]
-                if step in complete:
-                    keep = suffix in SUFFIXES
-                else:
-                    # Saver deletes the .meta file of an old checkpoint first. So weights without
-                    # .meta are a half-deleted checkpoint if a later complete one exists.
-                    # Otherwise they are kept.
-                    keep = step > latest and all(
-                        (self.folder / (name[1] + part)).exists() for part in WEIGHTS)
+                # Weights without .meta are a half-deleted checkpoint if a later complete one
+                # exists. Otherwise they are kept.
+                keep = step > latest and all(
+                    (self.folder / (name[1] + part)).exists() for part in WEIGHTS)
                 # The .index file is written last, so an .index without the others means lost
                 # files, unless a later checkpoint shows that this one was being deleted.
                 if suffix == ".index" and step > latest:
@@ -157,8 +160,6 @@ class Checkpoints:
         """
         import tensorflow.compat.v1 as tf
         self._saver = tf.train.Saver(max_to_keep=self.max_to_keep, save_relative_paths=True)
-        # Keeps all; `save_best` removes them.
-        self._best_saver = tf.train.Saver(max_to_keep=0, save_relative_paths=True)
         self._meta_graph = self._saver.export_meta_graph().SerializeToString()
 
     def restore_latest(self, session, required=False):
@@ -185,7 +186,6 @@ class Checkpoints:
         best = [path for _, path in self.saved(BEST)]
         # A process that died may have left more than are kept.
         self._remove(good[:-self.max_to_keep] + best[:-1])
-        self._saver.recover_last_checkpoints(good[-self.max_to_keep:])
         return step
 
     def restore_final(self, session):
@@ -222,7 +222,10 @@ class Checkpoints:
 
     def save(self, session, step):
         """Save the variables as the latest checkpoint and remove the oldest one too many."""
-        self._save(session, step, self._saver, LATEST)
+        self._save(session, step, LATEST)
+        kept = [path for _, path in self.saved()]
+        self._remove(kept[:-self.max_to_keep])
+        self._write_state(LATEST, kept[-self.max_to_keep:])
 
     def save_best(self, session, step, same_as_latest):
         """Save the variables as the best checkpoint, in place of the best one before.
@@ -233,32 +236,40 @@ class Checkpoints:
           same_as_latest: whether the latest checkpoint holds these weights already. The best one
             is then a second name of it.
         """
-        import tensorflow.compat.v1 as tf
         earlier = [path for saved_step, path in self.saved(BEST) if saved_step != step]
         if same_as_latest:
             best = self.folder / f"{BEST}-{step}"
             for suffix in reversed(SUFFIXES):  # the .index last
                 files.link_or_copy(self.folder / f"{LATEST}-{step}{suffix}",
                                    best.with_name(best.name + suffix))
-            # A relative path in an absolute folder is written as it is.
-            tf.train.update_checkpoint_state(str(self.folder.absolute()), best.name,
-                                             latest_filename=STATE_FILES[BEST])
         else:
-            self._save(session, step, self._best_saver, BEST)
+            self._save(session, step, BEST)
+        self._write_state(BEST, [str(self.folder / f"{BEST}-{step}")])
         self._remove(earlier)
 
-    def _save(self, session, step, saver, kind):
+    def _save(self, session, step, kind):
         self.folder.mkdir(parents=True, exist_ok=True)
-        prefix = self.folder / kind
-        with files.replacing(f"{prefix}-{step}.meta", "wb") as out:
+        prefix = self.folder / f"{kind}-{step}"
+        with files.replacing(f"{prefix}.meta", "wb") as out:
             out.write(self._meta_graph)
-        saver.save(session, str(prefix), global_step=step, write_meta_graph=False,
-                   latest_filename=STATE_FILES[kind])
+        # `Saver.save` deletes older checkpoints by patterns, which may fit other runs' files.
+        saver = self._saver.saver_def
+        session.run(saver.save_tensor_name, {saver.filename_tensor_name: plain(prefix)})
+
+    def _write_state(self, kind, paths):
+        """Write TensorFlow's state file, with the names of the checkpoints, the latest last."""
+        import tensorflow.compat.v1 as tf
+        names = [pathlib.Path(path).name for path in paths]
+        # A relative path in an absolute folder is written as it is.
+        folder = os.path.dirname(plain(self.folder.absolute() / STATE_FILES[kind]))
+        tf.train.update_checkpoint_state(folder, names[-1], names,
+                                         latest_filename=STATE_FILES[kind])
 
     def _remove(self, paths):
-        import tensorflow.compat.v1 as tf
+        """Remove checkpoints, by the exact names of their files, the .index first."""
         for path in paths:
-            tf.train.remove_checkpoint(path)
+            for suffix in SUFFIXES:
+                files.remove(pathlib.Path(path + suffix))
 
 
 def former_name(name):
@@ -277,6 +288,7 @@ def restore_variables(session, saver, path):
     import tensorflow.compat.v1 as tf
 
     from tf1cifar.training.session import short_message
+    path, shown = plain(path), path
     try:
         try:
             saver.restore(session, path)
@@ -289,4 +301,4 @@ def restore_variables(session, saver, path):
                 raise
             tf.train.Saver(former).restore(session, path)
     except (tf.errors.OpError, ValueError) as error:
-        raise errors.Failure(f"{path}: cannot be restored; {short_message(error)}") from error
+        raise errors.Failure(f"{shown}: cannot be restored; {short_message(error)}") from error

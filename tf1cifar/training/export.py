@@ -3,6 +3,7 @@
 import tensorflow.compat.v1 as tf
 
 from tf1cifar import files
+from tf1cifar.plain_paths import plain
 
 
 def saved_model(session, directory):
@@ -20,7 +21,7 @@ def saved_model(session, directory):
         {"images": graph.get_tensor_by_name("images:0")},
         {name: graph.get_tensor_by_name(f"{name}:0") for name in ("probabilities", "logits")})
     with files.replacing_folder(directory) as made:
-        builder = tf.saved_model.Builder(str(made))
+        builder = tf.saved_model.Builder(plain(made))
         builder.add_meta_graph_and_variables(
             session, [tf.saved_model.tag_constants.SERVING],
             {tf.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signature},

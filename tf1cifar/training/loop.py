@@ -229,6 +229,7 @@ class Trainer:
 
     def save(self):
         """Save a checkpoint of this step, if its loss on some images of its batch is finite."""
+        self.folder.require_present()
         batch = self.batch_feed(self.step - 1)
         for tensor in (self.model.images, self.model.labels):
             batch[tensor] = batch[tensor][:FINITE_CHECK_IMAGES]

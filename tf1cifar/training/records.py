@@ -6,6 +6,7 @@ import time
 import tensorflow.compat.v1 as tf
 
 from tf1cifar import console, drawing, files, recipes
+from tf1cifar.plain_paths import plain
 from tf1cifar.training import run_folder
 
 LINE_WIDTH = 79  # columns of the line that ends an epoch
@@ -42,7 +43,7 @@ class Records:
         # TensorFlow's FileWriter writes in a thread that hides errors, such as a full disk, and
         # loses what it buffers in a kill. A TFRecordWriter that is flushed does neither.
         self.writer = tf.io.TFRecordWriter(
-            str(folder.events / f"events.out.tfevents.{time.time_ns()}"))
+            plain(folder.events / f"events.out.tfevents.{time.time_ns()}"))
         self._write(file_version="brain.Event:2")
         if not any(path.exists() for path in earlier):
             self._write(graph_def=tf.get_default_graph().as_graph_def(
@@ -166,9 +167,9 @@ def rewrite_events(path, keep):
       keep: function of a `tf.Event` -> bool.
     """
     has_content = False
-    with files.replacing_path(path) as partial, tf.io.TFRecordWriter(str(partial)) as out:
+    with files.replacing_path(path) as partial, tf.io.TFRecordWriter(plain(partial)) as out:
         try:
-            for event in tf.train.summary_iterator(str(path)):
+            for event in tf.train.summary_iterator(plain(path)):
                 if keep(event):
                     out.write(event.SerializeToString())
                     has_content |= event.HasField("summary") or event.HasField("graph_def")

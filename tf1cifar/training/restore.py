@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from tf1cifar import errors, graph
 from tf1cifar.data import preparation
+from tf1cifar.plain_paths import plain
 from tf1cifar.training import graph_check
 from tf1cifar.training.checkpoints import restore_variables
 from tf1cifar.training.session import session_config, short_message, tensorflow_errors_as_failures
@@ -118,7 +119,7 @@ def load_saved_model(session, path, build=None):
     with _import_errors_as_failures(path):
         # TensorFlow's loader would read the file again, and it may be another one by then.
         saver = tf.train.import_meta_graph(meta_graph)
-        saver.restore(session, os.path.join(path, "variables", "variables"))
+        saver.restore(session, os.path.join(plain(path), "variables", "variables"))
 
 
 @contextlib.contextmanager

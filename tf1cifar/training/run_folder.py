@@ -41,6 +41,7 @@ class RunFolder:
         self.mean_image_file = self.path / "mean_image.npy"
         self.saved_model = self.path / "saved_model"
         self.profile = self.path / "profile"
+        self._identity = None  # of the folder that is locked
         self._items = (self.recipe_file, self.checkpoints, self.metrics_file, self.events,
                        self.learning_curve, self.result_file, self.saved_model,
                        self.mean_image_file, self.profile)
@@ -55,7 +56,7 @@ class RunFolder:
 
     def leftover_files(self):
         """The existing files and folders whose names are those of a run's files."""
-        return [item for item in self._items if item.exists()]
+        return [item for item in self._items if item.exists() or item.is_symlink()]
 
     @contextlib.contextmanager
     def locked(self):
@@ -75,6 +76,7 @@ class RunFolder:
             new = False
             try:
                 new = stack.enter_context(self._lock(lock_file))
+                self._identity = _identity(self.path)
                 if self.has_recipe():
                     self._tidy()
             except BlockingIOError:
@@ -93,6 +95,15 @@ class RunFolder:
                     for path in missing:
                         with contextlib.suppress(OSError):  # not empty, or gone
                             path.rmdir()
+
+    def require_present(self):
+        """Raise an `errors.Failure` if this is no longer the folder that `locked` has locked."""
+        if self._identity and _identity(self.path) != self._identity:
+            raise errors.Failure(f"{self.path} was removed, renamed or replaced while the run was "
+                                 "training in it; nothing more can be saved there")
+        if not self.has_recipe():
+            raise errors.Failure(f"{self.recipe_file} is gone, so nothing that is saved here could "
+                                 "be restored; the training ends")
 
     @contextlib.contextmanager
     def _lock(self, lock_file):
@@ -234,6 +245,15 @@ class RunFolder:
             writer = csv.DictWriter(out, METRICS)
             writer.writeheader()
             writer.writerows(rows)
+
+
+def _identity(path):
+    """The numbers that the file system gives a folder, None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _check_description(name, dataset, recipe):
