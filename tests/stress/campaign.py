@@ -529,8 +529,7 @@ class Campaign:
         No checkpoint is deleted.
         """
         def keep_all():
-            setattr(tf.train.Saver, "_MaybeDeleteOldCheckpoints", lambda *_, **__: None)  # noqa: B010
-            tf.train.remove_checkpoint = lambda *_: None
+            setattr(checkpoints.Checkpoints, "_remove", lambda *_: None)  # noqa: B010
 
         self.fresh()
         self.start(arguments, before=keep_all).wait()

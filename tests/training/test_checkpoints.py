@@ -324,8 +324,9 @@ def test_restore_final_uses_the_latest_when_the_best_is_damaged(
 
 
 OWN_FILES = ("best-6.onnx", "model.ckpt-6.notes.txt", "model.ckpt-6.index.bak",
-             "model.ckpt-6.tar.gz", "my-checkpoint.tmp-notes", "model.ckpt-6.tflite", ".notes.part", "model.ckpt-x.index",
-             "checkpoint.tmp", "model.ckpt-18.data-00000-of-00001.tempstate")
+             "model.ckpt-6.tar.gz", "my-checkpoint.tmp-notes", "model.ckpt-6.tflite",
+             ".notes.part", "model.ckpt-x.index", "checkpoint.tmp",
+             "model.ckpt-18.data-00000-of-00001.tempstate")
 
 
 def test_own_files_beside_the_checkpoints_stay(copied_run, recipe, dataset):

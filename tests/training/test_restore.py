@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 import tarfile
 
 import numpy as np
@@ -39,6 +40,21 @@ def test_restored_names_a_checkpoint_that_cannot_be_read(whole_run, tmp_path):
         with (pytest.raises(errors.Failure, match=r"model\.ckpt-6.*: (cannot be|not a graph)"),
               restore.restored(copy, via=via, device="cpu")):
             pass
+
+
+@pytest.mark.parametrize("via", ["saver", "meta_graph"])
+def test_restored_refuses_weights_that_are_not_finite(via, whole_run, tmp_path):
+    copy = RunFolder(tmp_path / "run")
+    shutil.copytree(whole_run.path, copy.path)
+    with restore.restored(copy, device="cpu") as (session, path):
+        weights = next(variable for variable in tf.trainable_variables()
+                       if variable.op.name == "conv2/biases")
+        session.run(weights.assign(weights * np.nan))
+        saver = tf.train.Saver().saver_def
+        session.run(saver.save_tensor_name, {saver.filename_tensor_name: path})
+    with (pytest.raises(errors.Failure, match="conv2/biases has numbers that are not finite"),
+          restore.restored(copy, via=via, device="cpu")):
+        pytest.fail("the weights were accepted")
 
 
 @pytest.fixture(params=FORMATS, ids=lambda path: path.name)

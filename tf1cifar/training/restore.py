@@ -8,9 +8,10 @@ import contextlib
 import functools
 import os.path
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
-from tf1cifar import errors, graph
+from tf1cifar import console, errors, graph
 from tf1cifar.data import preparation
 from tf1cifar.plain_paths import plain
 from tf1cifar.training import graph_check
@@ -81,7 +82,17 @@ def restored(folder, checkpoint=None, via="saver", device="auto"):
         if via != "saver":
             graph_check.check_tensors(session.graph, shape, num_classes, path)
         session.run(session.graph.get_operation_by_name("use_averages"))
+        _require_finite_weights(session, path)
         yield session, path
+
+
+def _require_finite_weights(session, path):
+    weights = [variable for variable in tf.trainable_variables() if variable.dtype.is_floating]
+    for variable, values in zip(weights, session.run(weights)):
+        if not np.isfinite(values).all():
+            raise errors.Failure(f"{path}: {console.cut(variable.op.name)} has numbers that are "
+                                 "not finite, so the network answers nothing; another --checkpoint "
+                                 "may be good")
 
 
 def import_meta_graph(path, build=None):
