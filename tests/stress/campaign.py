@@ -321,9 +321,9 @@ def events(folder):
 
 
 def graph_digest(definition):
-    """A digest of a GraphDef that does not depend on the names of its functions.
+    """A digest of a GraphDef that does not depend on the names of its functions and gradients.
 
-    TensorFlow numbers functions through all graphs of a process, those of a timing included.
+    TensorFlow numbers them through all graphs of a process, those of a timing included.
     """
     functions = {item.signature.name: item for item in definition.library.function}
     pattern = re.compile("|".join(map(re.escape, sorted(functions, key=len, reverse=True))) or "$^")
@@ -342,6 +342,8 @@ def graph_digest(definition):
     while done < len(order):
         text += renamed(functions[order[done]])
         done += 1
+    gradients = list(dict.fromkeys(re.findall(r"CustomGradient-\d+", text)))
+    text = re.sub(r"CustomGradient-\d+", lambda found: f"gradient-{gradients.index(found[0])}", text)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
