@@ -343,7 +343,8 @@ def graph_digest(definition):
         text += renamed(functions[order[done]])
         done += 1
     gradients = list(dict.fromkeys(re.findall(r"CustomGradient-\d+", text)))
-    text = re.sub(r"CustomGradient-\d+", lambda found: f"gradient-{gradients.index(found[0])}", text)
+    text = re.sub(r"CustomGradient-\d+",
+                  lambda found: f"gradient-{gradients.index(found[0])}", text)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
