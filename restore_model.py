@@ -18,7 +18,7 @@ import csv
 import errno
 import itertools
 
-from tf1cifar import console, files
+from tf1cifar import console, errors, files
 from tf1cifar.training.run_folder import RunFolder
 
 RESTORE_METHODS = ("saver", "meta_graph", "saved_model")
@@ -300,6 +300,12 @@ def main():
             return 2
     else:
         dataset = data.reload(description, options.data_dir)
+        if list(dataset.class_names) != description["class_names"]:
+            # A label is an index into the names, so every figure would be wrong.
+            raise errors.UserError(
+                f"{dataset.directory} has the classes "
+                f"{console.cut(', '.join(dataset.class_names))}; the run was trained on "
+                f"{console.cut(', '.join(description['class_names']))}")
         if base.fingerprint(dataset) != description["crc32"]:
             print(f"{dataset.directory} holds other images than the run was trained and tested on; "
                   "its figures are not comparable", file=sys.stderr)

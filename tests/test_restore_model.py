@@ -321,3 +321,36 @@ def test_parse_arguments_expands_every_path(tmp_path, monkeypatch):
     assert [options.run, options.data_dir, options.out, options.results] == [
         tmp_path / "run", tmp_path / "d", tmp_path / "o/predictions.png", tmp_path / "r.csv"]
     assert restore_model.parse_arguments(["run"]).fit == "crop"
+
+
+@pytest.mark.parametrize("renamed, words", [
+    ("zcat", "has the classes ship, zcat; the run was trained on cat, ship"),
+    (None, "has the classes cat, frog, ship; the run was trained on cat, ship")])
+def test_main_refuses_other_classes_than_the_run_was_trained_on(
+        renamed, words, tmp_path, monkeypatch):
+    """A folder of pictures that was renamed or added since: the labels would mean other classes."""
+    from PIL import Image
+
+    from tf1cifar import data, errors, recipes
+    from tf1cifar.training.run_folder import RunFolder
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def add(name):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(4):
+            Image.new("RGB", (40, 40)).save(tmp_path / "photos" / name / f"{number}.png")
+
+    add("cat")
+    add("ship")
+    recipe = recipes.Recipe(dataset="folders")
+    dataset = data.load("folders", tmp_path / "photos")
+    (tmp_path / "run").mkdir()
+    RunFolder(tmp_path / "run").write_description(
+        "lrn_cnn", recipe, data.describe(dataset, recipe), {})
+    if renamed:
+        (tmp_path / "photos/cat").rename(tmp_path / "photos" / renamed)
+    else:
+        add("frog")
+    monkeypatch.setattr("sys.argv", ["restore_model.py", str(tmp_path / "run")])
+    with pytest.raises(errors.UserError, match=words):
+        restore_model.main()
