@@ -4,8 +4,6 @@ import ast
 import errno
 import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
 from support.folders import tree
@@ -49,19 +47,40 @@ def test_replacing_reports_a_disk_that_is_full_at_the_flush(tmp_path, monkeypatc
     if not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
     opened = os.open
-    monkeypatch.setattr(os, "open", lambda path, flags, mode: opened("/dev/full", os.O_WRONLY))
+    monkeypatch.setattr(os, "open", lambda path, flags, *mode, **rest: (
+        opened("/dev/full", os.O_WRONLY) if mode else opened(path, flags, **rest)))
     with (pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/file'"),
           files.replacing(tmp_path / "file") as out):
         out.write("x")
     assert tree(tmp_path) == {}
 
 
-def test_replacing_writes_through_no_link(tmp_path):
+def test_replacing_replaces_a_link_and_not_what_it_points_to(tmp_path):
     (tmp_path / "victim").write_text("precious")
-    (tmp_path / ".file.part").symlink_to(tmp_path / "victim")
+    (tmp_path / "file").symlink_to(tmp_path / "victim")
     with files.replacing(tmp_path / "file") as out:
         out.write("x")
     assert tree(tmp_path) == {"victim": b"precious", "file": b"x"}
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+    with files.replacing(tmp_path / "file") as one:
+        with files.replacing(tmp_path / "file") as two:
+            two.write("two")
+        one.write("one")
+        assert (tmp_path / "file").read_text() == "two"
+    assert tree(tmp_path) == {"file": b"one"}
+
+
+def test_filling_moves_the_files_in_order(tmp_path, monkeypatch):
+    moved, replace = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda old, new: (moved.append(new.name), replace(old, new)))
+    with files.filling(tmp_path, ["b", "a"]) as place:
+        for name in "ab":
+            (place / name).write_text(name)
+        (place / "c").touch()
+        assert [item for item in tmp_path.iterdir()] == [place]
+    assert moved == ["b", "a"] and tree(tmp_path) == {"a": b"a", "b": b"b"}
 
 
 def test_open_new_names_the_file_of_a_full_disk(tmp_path, monkeypatch):
@@ -123,6 +142,37 @@ def test_replacing_folder_keeps_the_old_one_when_the_block_raises(tmp_path):
     assert target.exists()
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_replacing_folder_replaces_a_link_and_not_what_it_points_to(there, tmp_path):
+    if there:
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine/precious").touch()
+    (tmp_path / "target").symlink_to(tmp_path / "mine")
+    with files.replacing_folder(tmp_path / "target") as made:
+        made.mkdir()
+    assert tree(tmp_path) == {"target": None, **(
+        {"mine": None, "mine/precious": b""} if there else {})}
+    assert not (tmp_path / "target").is_symlink()
+
+
+def test_replacing_folder_puts_the_old_one_back(tmp_path):
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target/old").touch()
+    with pytest.raises(FileNotFoundError), files.replacing_folder(tmp_path / "target"):
+        pass  # makes nothing
+    assert tree(tmp_path) == {"target": None, "target/old": b""}
+
+
+def test_new_folder_removes_what_a_killed_process_left(tmp_path):
+    """A download of half a gigabyte, say; other files and folders stay."""
+    (tmp_path / ".tf1cifar-0123abc_").mkdir()
+    (tmp_path / ".tf1cifar-0123abc_/tarball").touch()
+    (tmp_path / ".tf1cifar-mine").mkdir()
+    with files.new_folder(tmp_path / "target", "refuse"):
+        pass
+    assert tree(tmp_path) == {".tf1cifar-mine": None, "target": None}
+
+
 def test_replacing_and_open_new_force_the_content_to_the_disk(tmp_path, monkeypatch):
     synced, fsync = [], os.fsync
     monkeypatch.setattr(os, "fsync", lambda number: (
@@ -143,63 +193,6 @@ def test_require_folder(tmp_path):
             files.require_folder(tmp_path / path, "--out")
 
 
-def test_lock_keeps_other_processes_out_until_it_is_freed(tmp_path):
-    path = tmp_path / ".lock"
-    attempt = [sys.executable, "-c", "import sys, pathlib\nfrom tf1cifar import files\n"
-               "try:\n  with files.lock(pathlib.Path(sys.argv[1])) as new: print(new)\n"
-               "except BlockingIOError: print('locked')", str(path)]
-
-    def tried():
-        return subprocess.run(attempt, cwd=ROOT, text=True, capture_output=True,
-                              check=True).stdout.strip()
-
-    with files.lock(path) as new:
-        assert new and tried() == "locked"
-    assert tried() == "False"
-    path.unlink()
-    assert tried() == "True"
-
-
-def test_lock_is_not_that_of_a_file_removed_meanwhile(tmp_path, monkeypatch):
-    """The holder may remove the file after another process has opened it."""
-    path, calls = tmp_path / ".lock", []
-
-    def flock(file, how):
-        calls.append(file.name)
-        if len(calls) == 1:
-            path.unlink()
-
-    monkeypatch.setattr(files.fcntl, "flock", flock)
-    with files.lock(path):
-        assert len(calls) == 2 and path.exists()
-
-
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM])
-def test_lock_goes_on_with_a_word_where_the_file_system_has_no_locks(
-        number, tmp_path, monkeypatch, capsys):
-    def flock(file, how):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(files.fcntl, "flock", flock)
-    with files.lock(tmp_path / ".lock") as new:
-        assert new and (tmp_path / ".lock").exists()
-    assert capsys.readouterr().err == (
-        f"{tmp_path} is not locked, since its file system has no locks ({os.strerror(number)}); "
-        "start no second run there\n")
-
-
-@pytest.mark.parametrize("number, error", [
-    (errno.EWOULDBLOCK, BlockingIOError), (errno.EACCES, BlockingIOError), (errno.EIO, OSError)])
-def test_lock_fails_where_a_lock_is_held_or_broken(number, error, tmp_path, monkeypatch):
-    def flock(file, how):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(files.fcntl, "flock", flock)
-    with pytest.raises(OSError) as caught, files.lock(tmp_path / ".lock"):
-        pass
-    assert type(caught.value) is error
-
-
 def test_remove_takes_a_link_and_not_what_it_points_to(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/file").touch()
@@ -214,6 +207,17 @@ def test_write_json_and_read_it(tmp_path):
     assert files.read_json(tmp_path / "x.json") == {"a": [1, None]}
     with pytest.raises(errors.UserError, match="no such file; is this the folder of a run"):
         files.read_json(tmp_path / "y.json")
+
+
+@pytest.mark.parametrize("make, words", [
+    (lambda path: path.symlink_to("/dev/zero"), "expected a text file"),
+    (os.mkfifo, "expected a text file"),
+    (lambda path: path.mkdir(), "expected a text file"),
+    (lambda path: (path.touch(), os.truncate(path, 2 ** 40)), "at most 64 MiB")])
+def test_read_json_of_something_else_is_one_line(make, words, tmp_path):
+    make(tmp_path / "x.json")
+    with pytest.raises(errors.UserError, match=words):
+        files.read_json(tmp_path / "x.json")
 
 
 # ---------------------------------------------------------------------------------------
@@ -269,7 +273,8 @@ def writing_calls(source, exceptions=()):
 def test_files_is_the_only_module_that_writes_files():
     modules = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
                for path in (*ROOT.glob("*.py"), *ROOT.glob("tf1cifar/**/*.py"))}
-    del modules["tf1cifar/files.py"]
+    for name in ("files", "locks"):
+        del modules[f"tf1cifar/{name}.py"]
     found = {name: writing_calls(source, EXCEPTIONS.get(name, ()))
              for name, source in modules.items()}
     assert len(found) > 30

@@ -12,12 +12,14 @@ PACKAGE = sorted((ROOT / "tf1cifar").rglob("*.py"))
 
 # From the ground up. A module imports from its own floor and from those before it.
 FLOORS = (
-    ("errors",), ("console", "files", "machine", "plain_paths", "signals", "standard_error"),
+    ("errors",),
+    ("console", "files", "locks", "machine", "plain_paths", "signals", "standard_error"),
     ("recipes", "data", "networks", "losses", "drawing"), ("summaries",), ("graph",), ("training",))
 
 # Scripts use these before they know that they need TensorFlow, or even the data.
-WITHOUT_NUMPY = ("errors", "console", "files", "machine", "plain_paths", "recipes", "networks",
-                 "signals", "training.run_folder", "training.resume", "training.checkpoints")
+WITHOUT_NUMPY = ("errors", "console", "files", "locks", "machine", "plain_paths", "recipes",
+                 "networks", "signals", "training.run_folder", "training.resume",
+                 "training.checkpoints")
 WITHOUT_TENSORFLOW = ("data", "data.feed", "data.preparation", "data.own_pictures", "drawing")
 
 
@@ -49,7 +51,7 @@ def test_imports_go_down(path):
 
 
 def test_imports_are_found():
-    assert {"graph", "data.feed.Feed", "files"} <= set(
+    assert {"graph", "data.feed.Feed", "console"} <= set(
         imported(ROOT / "tf1cifar/training/loop.py"))
     assert floor_of("graph") > floor_of("data.feed") > floor_of("errors")
 

@@ -98,3 +98,7 @@ def test_shown_path_is_short_inside_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert machine.shown_path(tmp_path / "a/b") == os.path.join("a", "b")
     assert machine.shown_path(tmp_path.parent / "b") == str(tmp_path.parent / "b")
+
+
+def test_command_names_no_path_that_looks_like_an_option():
+    assert machine.command("script.py", "--run", pathlib.Path("-x")).endswith(" --run ./-x")

@@ -2,49 +2,32 @@
 
     replacing         write a file that takes another's place when it is complete
     replacing_path    the same for a writer that opens its file by name
+    filling           write several files that appear in a folder one after another
     open_new          write a file inside a folder that is not in its place yet
     new_folder        fill a folder that appears under its name when it is complete
     replacing_folder  the same for a folder that may replace an older one
     link_or_copy      give a file a second name
-    lock              keep other processes out
     require_folder    refuse a path that a folder cannot be made at
     expanded          a path with its ~ and $VARIABLE replaced
+    read_text         the text of a file that anyone may have written
     write_json, read_json, save_figure, remove
 
-Content is written under a temporary name beside its target, forced to the disk, and renamed. A
-kill at any moment leaves the old version or the new one. Checkpoints, SavedModels and event files
-are written by TensorFlow, which does not force them to the disk.
+Content is written in a folder of `locks.scratch` beside its target, forced to the disk, and
+renamed. A kill at any moment leaves the old version or the new one. Checkpoints, SavedModels and
+event files are written by TensorFlow, which does not force them to the disk.
 """
 
 import contextlib
-import errno
 import json
 import os
 import pathlib
 import shutil
-import sys
-import tempfile
+import stat
 
 from tf1cifar import errors
+from tf1cifar.locks import remove_scratch, scratch
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks
-    fcntl = None
-
-# Errors of file systems and sandboxes that have no locks, such as some of NFS, Lustre and FUSE.
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL,
-            errno.EPERM)
-
-
-def partial_path(path):
-    """Temporary path, next to `path`, for the new content until it is complete."""
-    return path.with_name(f".{path.name}.part")
-
-
-def backup_path(path):
-    """Path to which the old version is moved while it is being replaced."""
-    return path.with_name(f".{path.name}.old.part")
+MAX_TEXT = 2 ** 26  # bytes of a text file; metrics.csv of a million epochs is smaller
 
 
 @contextlib.contextmanager
@@ -61,31 +44,37 @@ def replacing(path, mode="w", **options):
     """
     if "b" not in mode:
         options.setdefault("encoding", "utf-8")
-    try:
-        with (replacing_path(path) as partial,
-              _synced(open(partial, mode, opener=_new_file, **options)) as out):
-            yield out
-    except OSError as error:
-        if not error.errno:
-            raise
-        # The error of a write does not know the file's name, that of `open` knows another one.
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    with (replacing_path(path) as partial,
+          _synced(open(partial, mode, opener=_new_file, **options)) as out):
+        yield out
 
 
 @contextlib.contextmanager
 def replacing_path(path):
-    """The temporary path for a writer that opens its file by name, such as TensorFlow's.
+    """A path in a scratch folder for a writer that opens its file by name, such as TensorFlow's.
 
     The file takes the place of `path` when the block ends well, and is removed otherwise.
     """
     path = pathlib.Path(path)
-    partial = partial_path(path)
-    partial.unlink(missing_ok=True)  # perhaps a stranger's link
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with filling(path.parent, [path.name]) as place:
+        yield place / path.name
+
+
+@contextlib.contextmanager
+def filling(folder, names):
+    """A scratch folder for files that are moved into `folder` when the block ends well.
+
+    Args:
+      folder: a `pathlib.Path`.
+      names: the files' names, in the order in which they are moved.
+
+    Yields:
+      The `pathlib.Path` of the scratch folder.
+    """
+    with scratch(folder / names[-1]) as place:
+        yield place
+        for name in names:
+            os.replace(place / name, folder / name)
 
 
 @contextlib.contextmanager
@@ -134,8 +123,9 @@ def new_folder(target, existing):
       OSError: the folder cannot be written, or, with 'refuse', is there and not empty.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
-        made = pathlib.Path(scratch) / "new"
+    remove_scratch(target.parent)
+    with scratch(target) as place:
+        made = place / "new"
         made.mkdir()
         yield made
         try:
@@ -152,88 +142,36 @@ def replacing_folder(target):
     """A path for a new folder that takes the place of the folder `target`, whole or not at all.
 
     Args:
-      target: a `pathlib.Path`.
+      target: a `pathlib.Path`. If it is a link, the link is replaced.
 
     Yields:
       The `pathlib.Path` of a folder that does not exist yet.
     """
-    partial, backup = partial_path(target), backup_path(target)
-    remove(partial)
-    yield partial
-    # A rename cannot replace a full folder. At any moment one whole version has its name or the
-    # backup's.
-    remove(backup)
-    if target.exists():
-        target.rename(backup)
-    partial.rename(target)
-    remove(backup)
+    with scratch(target) as place:
+        made, old = place / "new", place / "old"
+        yield made
+        # A rename cannot replace a full folder. A kill between the two leaves none.
+        if os.path.lexists(target):
+            os.rename(target, old)
+        try:
+            os.rename(made, target)
+        except OSError:
+            if os.path.lexists(old):
+                os.rename(old, target)
+            raise
 
 
 def link_or_copy(source, target):
     """Give the file `source` a second name, or copy it where the file system has no links.
 
-    The two names share one file, so damage to one is damage to both.
+    The two names share one file, so damage to one is damage to both. `target` is a new file inside
+    a folder of `filling`.
     """
-    partial = partial_path(target)
-    partial.unlink(missing_ok=True)
     try:
-        os.link(source, partial)
+        os.link(source, target)
     except OSError:
-        with open(source, "rb") as content, open_new(partial) as out:
+        with open(source, "rb") as content, open_new(target) as out:
             shutil.copyfileobj(content, out, 1 << 20)
-    os.replace(partial, target)
-
-
-@contextlib.contextmanager
-def lock(path):
-    """Hold an exclusive lock on the file `path`, which is made if need be.
-
-    The operating system frees the lock when the process ends, however it ends. On a file system
-    without locks, a line on standard error says so, and nothing keeps other processes out.
-
-    Yields:
-      Whether the lock file is new.
-
-    Raises:
-      BlockingIOError: another process holds the lock.
-      OSError: the file cannot be opened.
-    """
-    while True:
-        new = not path.exists()
-        with open(path, "a", opener=_no_link) as file:
-            if fcntl and _locked(file):
-                # The last holder may have removed the file between opening and locking it.
-                if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                    continue
-            yield new
-            return
-
-
-def _no_link(path, flags):
-    """Open a file, but not through a link, which may lead to another person's file."""
-    try:
-        return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        raise errors.UserError(f"{path} is a link, which no run of this project makes; remove "
-                               "it") from None
-
-
-def _locked(file):
-    """Lock an open file without waiting; whether its file system has locks."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno == errno.EACCES:  # a held lock, in the words of some network file systems
-            raise BlockingIOError(errno.EAGAIN, error.strerror, file.name) from error
-        if error.errno not in NO_LOCKS:
-            raise
-        folder = os.path.dirname(file.name) or os.curdir
-        print(f"{folder} is not locked, since its file system has no locks ({error.strerror}); "
-              "start no second run there", file=sys.stderr)
-        return False
-    return True
 
 
 def expanded(path):
@@ -287,6 +225,21 @@ def write_json(path, content):
         out.write("\n")
 
 
+def read_text(path):
+    """The text of a file in UTF-8 that anyone may have written; of a large one, an error.
+
+    Raises:
+      errors.UserError: the path is that of a folder, a pipe or a device, or the file is too large.
+      OSError, UnicodeDecodeError: the file cannot be read.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_TEXT:
+        raise errors.UserError(f"{path}: damaged, expected a text file of at most "
+                               f"{MAX_TEXT >> 20} MiB")
+    with open(path, encoding="utf-8", newline="") as source:
+        return source.read(MAX_TEXT)
+
+
 def read_json(path):
     """The dictionary in a JSON file.
 
@@ -294,7 +247,7 @@ def read_json(path):
       errors.UserError: the file does not exist, or is not a JSON dictionary.
     """
     try:
-        content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except (FileNotFoundError, NotADirectoryError):
         raise errors.UserError(f"{path}: no such file; is this the folder of a run?") from None
     except (ValueError, RecursionError) as error:

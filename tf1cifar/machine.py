@@ -131,6 +131,8 @@ def command(*words):
 
 
 def _quoted(word):
+    if isinstance(word, os.PathLike) and str(word).startswith("-"):
+        word = os.path.join(os.curdir, word)  # no option
     return subprocess.list2cmdline([str(word)]) if os.name == "nt" else shlex.quote(str(word))
 
 

@@ -46,6 +46,17 @@ def test_cache_folder_is_temporary_without_a_home(tmp_path, monkeypatch):
         download.cache_folder()
 
 
+def test_cache_folder_in_a_folder_of_everybody_is_ours(tmp_path, monkeypatch):
+    """XDG_CACHE_HOME=/tmp, where anyone may take the name first."""
+    tmp_path.chmod(0o1777)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = tmp_path / "tf1-cifar10"
+    assert download.cache_folder() == folder and folder.stat().st_mode & 0o777 == 0o700
+    monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
+    with pytest.raises(errors.Failure, match="belongs to another user"):
+        download.cache_folder()
+
+
 # ---------------------------------------------------------------------------------------
 # Downloading
 

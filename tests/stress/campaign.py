@@ -14,6 +14,9 @@ events, metrics.csv, recipe.json, result.json, the learning curve, and the list 
 that fails must print one line on standard error, exit with status 1, and leave good checkpoints
 only.
 
+The run folder has a name that TensorFlow reads as a pattern. Before a stopped run is started again,
+a person's files are put into it, and links under the names of scratch files. They must survive.
+
 TensorFlow takes seconds to import. One process imports it, and every start of cnn_train.py is a
 fork of that process before TensorFlow has any threads. The kernel reports the file operations and
 makes them fail (seccomp's user notifications, on Linux on x86-64), so the operations of
@@ -52,8 +55,9 @@ import tensorflow.compat.v1 as tf  # noqa: E402
 from support import py2_pickle  # noqa: E402
 
 import cnn_train  # noqa: E402
-from tf1cifar import console, signals  # noqa: E402
+from tf1cifar import console, locks, signals  # noqa: E402
 from tf1cifar.data import cifar10  # noqa: E402
+from tf1cifar.plain_paths import plain  # noqa: E402
 from tf1cifar.training import checkpoints, loop, precision  # noqa: E402, F401 - once for all forks
 from tf1cifar.training.run_folder import RunFolder  # noqa: E402
 
@@ -74,6 +78,11 @@ RUNS = {
 SMALL = (f"--recipe softmax --optimizer adam --learning-rate 0.00003 {COMMON} --checkpoint-every 4 "
          "--max-to-keep 2").split()
 KINDS = ("model.ckpt", "best")
+RUN = "r?n [0.1]*\\"  # the name of the run folder
+OWN_FILES = ("checkpoints/model.ckpt-4.notes.txt", "checkpoints/model.ckpt-4.index.bak",
+             "checkpoints/best-4.onnx", "checkpoints/my-checkpoint.tmp-notes", ".mine.part")
+LINKS = (".metrics.csv.part", ".recipe.json.part", ".tf1cifar-00000000",
+         "checkpoints/.checkpoint.part", "checkpoints/.tf1cifar-00000000")
 
 
 def write_data(folder, images=20):
@@ -117,6 +126,7 @@ class Start:
             sys.argv = ["cnn_train.py", *map(str, arguments)]
             # TensorFlow is imported and quiet already, so its first session is not needed.
             console.quiet_tensorflow = lambda: contextlib.nullcontext(tf)
+            tempfile.tempdir = str(outputs)
             give_timing(pathlib.Path(sys.argv[sys.argv.index("--run-dir") + 1]), outputs)
             before()
             console.run(cnn_train.main, "cnn_train.py")
@@ -295,7 +305,8 @@ def _operation(pid, call, values):
         number = ctypes.c_int(values[descriptor]).value
         link = f"/proc/{pid}/cwd" if number == -100 else f"/proc/{pid}/fd/{number}"
         path = os.path.join(os.readlink(link), path)
-    return name, pathlib.Path(path)
+    folder, file = os.path.split(path)  # TensorFlow knows the folder under a second name
+    return name, pathlib.Path(os.path.realpath(folder), file)
 
 
 # ---------------------------------------------------------------------------------------
@@ -304,7 +315,7 @@ def _operation(pid, call, values):
 
 def variables(path):
     """A dictionary from the name of each variable in a checkpoint to a digest of its bits."""
-    reader = tf.train.load_checkpoint(path)
+    reader = tf.train.load_checkpoint(plain(path))
     return {name: hashlib.sha256(reader.get_tensor(name).tobytes()).hexdigest()
             for name in reader.get_variable_to_shape_map()}
 
@@ -313,7 +324,7 @@ def events(folder):
     """(step, tag, digest) of every summary value and graph in the event files, sorted."""
     found = []
     for path in sorted(folder.events.iterdir()):
-        for event in tf.train.summary_iterator(str(path)):
+        for event in tf.train.summary_iterator(plain(path)):
             if event.graph_def:
                 found.append((0, "graph", graph_digest(tf.GraphDef.FromString(event.graph_def))))
             found += [(event.step, value.tag, digest(value)) for value in event.summary.value]
@@ -362,7 +373,7 @@ def traces(path):
     folder = RunFolder(path)
     latest = [saved(folder, kind)[-1][1] for kind in KINDS]
     files = {str(item.relative_to(path)) for item in path.rglob("*")
-             if item.is_file() and item.parent != folder.events}
+             if item.is_file() and item.parent != folder.events} - {*OWN_FILES, *LINKS}
     return {
         "files": files,
         "variables": [(pathlib.Path(checkpoint).name, variables(checkpoint))
@@ -407,7 +418,8 @@ class Campaign:
         work.mkdir()
         self.work = work
         self.data = write_data(work / cifar10.FOLDER)
-        self.path = work / "run"
+        self.path = work / RUN
+        self.precious = work / "precious"
         self.counts = collections.Counter()
 
     def start(self, arguments, **options):
@@ -421,11 +433,28 @@ class Campaign:
 
     def finish(self, arguments):
         """Run cnn_train.py to its end, which must be without errors; the seconds that it took."""
+        planted = self.plant()
         start = self.start(arguments)
         start.wait()
         if start.status != 0 or start.complaint():
             raise Wrong(f"exit status {start.status}: {start.complaint()}")
+        for path in planted:
+            if path.read_text() != "precious":
+                raise Wrong(f"{path}: removed or written")
         return time.monotonic() - start.began
+
+    def plant(self):
+        """Put a person's files and links under scratch names into a run; the paths to survive."""
+        if not (self.path / "recipe.json").exists() or not (self.path / "checkpoints").exists():
+            return []
+        self.precious.write_text("precious")
+        for name in LINKS:
+            with contextlib.suppress(FileExistsError):
+                (self.path / name).symlink_to(self.precious)
+        own = [self.path / name for name in OWN_FILES]
+        for path in own:
+            path.write_text("precious")
+        return [*own, self.precious]
 
     def undisturbed(self, arguments):
         """(result of `traces`, seconds) of a run without a stop."""
@@ -472,8 +501,7 @@ class Campaign:
 
     def moment(self, start):
         """A phrase for the moment of a kill."""
-        if any(item.name.endswith(".part") or ".temp" in item.name or ".tmp" in item.name
-               for item in self.path.rglob("*")):
+        if any(item.name.startswith(locks.SCRATCH) for item in self.path.rglob("*")):
             return "with a file half-written"
         if not start.trains():
             return "before the session"

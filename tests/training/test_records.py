@@ -107,6 +107,24 @@ def test_close_tells_of_a_curve_that_cannot_be_drawn(tmp_path, monkeypatch, caps
     assert [row["step"] for row in folder.read_metrics()] == [6]
 
 
+def test_close_draws_nothing_in_a_folder_that_took_the_name_over(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    with folder.locked():
+        folder.recipe_file.write_text("{}")
+        log = records.Records(folder, 0, "a test")
+        log.add(row(6))
+        folder.path.rename(tmp_path / "elsewhere")
+        folder.path.mkdir()
+        with pytest.raises(errors.Failure, match="was removed, renamed or replaced"):
+            log.close()
+        with pytest.raises(errors.Failure, match="the first"):
+            try:
+                raise errors.Failure("the first")
+            finally:
+                log.close()
+        assert not list(folder.path.iterdir())
+
+
 def test_close_does_not_hide_an_error(tmp_path, monkeypatch):
     log = records.Records(RunFolder(tmp_path), 0, "a test")
     log.rows.append(row(6))

@@ -5,8 +5,9 @@ import json
 import pathlib
 
 import pytest
+from support.folders import tree
 
-from tf1cifar import errors, files, recipes
+from tf1cifar import errors, files, locks, recipes
 from tf1cifar.training.checkpoints import SUFFIXES
 from tf1cifar.training.run_folder import METRICS, RunFolder
 
@@ -74,7 +75,7 @@ def test_locked_needs_no_lock_to_read_a_run(number, folder, monkeypatch):
     def refuse(path):
         raise OSError(number, "cannot be opened", str(path))
 
-    monkeypatch.setattr(files, "lock", refuse)
+    monkeypatch.setattr(locks, "lock", refuse)
     (folder.path / ".metrics.csv.part").touch()
     before = content(folder)
     with folder.locked():
@@ -86,7 +87,7 @@ def test_locked_needs_no_lock_to_read_a_run(number, folder, monkeypatch):
 
 def test_locked_starts_again_when_the_folder_is_removed_meanwhile(tmp_path, monkeypatch):
     """Another process that ends without a run removes the folder it made."""
-    lock, calls = files.lock, []
+    lock, calls = locks.lock, []
 
     def lock_late(path):
         calls.append(path)
@@ -94,7 +95,7 @@ def test_locked_starts_again_when_the_folder_is_removed_meanwhile(tmp_path, monk
             path.parent.rmdir()
         return lock(path)
 
-    monkeypatch.setattr(files, "lock", lock_late)
+    monkeypatch.setattr(locks, "lock", lock_late)
     with RunFolder(tmp_path / "run").locked():
         assert len(calls) == 2 and calls[0].exists()
 
@@ -116,6 +117,8 @@ HALF_WRITTEN = [
     "checkpoints/model.ckpt-18.data-00000-of-00001", "checkpoints/best-18.index.tempstate99",
     "checkpoints/model.ckpt-12.data-00000-of-00001.tempstate1",  # of one saved again
     "checkpoints/best-6.data-00000-of-00001",  # of one half removed
+    ".tf1cifar-01234567/saved_model.pb", "events/.tf1cifar-01234567/x",
+    "profile/.tf1cifar-a_000000/x", "checkpoints/.tf1cifar-01234567/model.ckpt-18.index",
 ]
 
 
@@ -125,12 +128,29 @@ def test_locked_removes_what_a_killed_process_left_half_written(name, folder):
     (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
     (folder.path / name).touch()
     with folder.locked():
-        assert content(folder) == before
+        assert content(folder) - {"profile"} == before
+
+
+def test_locked_tidies_nothing_behind_links(folder, tmp_path):
+    """A link may lead to another run, in which another process trains."""
+    other = tmp_path / "other"
+    for name in ("checkpoints", "events"):
+        files.remove(folder.path / name)
+        (other / name / ".tf1cifar-01234567").mkdir(parents=True)
+        (folder.path / name).symlink_to(other / name)
+    for name in ("checkpoints/model.ckpt-12.index", "events/.events.out.tfevents.1.part"):
+        (other / name).touch()
+    before = tree(other)
+    with folder.locked():
+        assert tree(other) == before
+        folder.clear()
+    assert tree(other) == before and not folder.leftover_files()
 
 
 @pytest.mark.parametrize("name", [
     "notes.txt", ".notes.txt.part", "pictures/.conv1.png.part", "checkpoints/my-18.index",
-    "checkpoints/model.ckpt-final.index", "checkpoints/model.ckpt-12-copy", "events/notes"])
+    "checkpoints/model.ckpt-final.index", "checkpoints/model.ckpt-12-copy", "events/notes",
+    "events/.mine.part", ".tf1cifar-mine", ".tf1cifar-012345678/x"])
 def test_locked_keeps_files_of_others(name, folder):
     (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
     (folder.path / name).touch()
@@ -143,6 +163,7 @@ def test_locked_tidies_nothing_where_no_run_is(folder):
     folder.recipe_file.unlink()
     (folder.path / ".metrics.csv.part").touch()
     before = content(folder)
+    (folder.path / ".tf1cifar-01234567").mkdir()  # of a kill before recipe.json was there
     with folder.locked():
         assert content(folder) == before
 
@@ -227,6 +248,14 @@ def test_require_present_tells_that_the_folder_is_gone_or_another(folder, tmp_pa
         with pytest.raises(errors.Failure, match="recipe.json is gone"):
             folder.require_present()
         folder.recipe_file.write_text(content)
+        (folder.path / ".lock").rename(tmp_path / "lock")
+        with pytest.raises(errors.Failure, match=r"\.lock was removed or replaced"):
+            folder.require_present()
+        (folder.path / ".lock").touch()
+        with pytest.raises(errors.Failure, match=r"\.lock was removed or replaced"):
+            folder.require_present()
+        (tmp_path / "lock").replace(folder.path / ".lock")
+        folder.require_present()
         folder.path.rename(tmp_path / "elsewhere")
         with pytest.raises(errors.Failure, match="was removed, renamed or replaced"):
             folder.require_present()
@@ -255,3 +284,12 @@ def test_locked_refuses_a_lock_that_is_a_link(folder, tmp_path):
     with pytest.raises(errors.UserError, match=r"\.lock is a link"), folder.locked():
         pytest.fail("the link was followed")
     assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_locked_leaves_the_lock_of_a_process_that_took_the_name_over(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    with folder.locked():
+        folder.path.rename(tmp_path / "elsewhere")
+        folder.path.mkdir()
+        (folder.path / ".lock").touch()
+    assert (folder.path / ".lock").exists()

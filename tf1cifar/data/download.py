@@ -33,29 +33,34 @@ def cache_folder():
 
     Returns:
       A `pathlib.Path`, which need not exist.
+
+    Raises:
+      errors.Failure: in a folder that everybody can write, another user has taken the name.
     """
     try:
         parent = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
         parent.mkdir(parents=True, exist_ok=True)
         if os.access(parent, os.W_OK):
-            return parent / "tf1-cifar10"
+            folder = parent / "tf1-cifar10"
+            # Anyone may take a name in a folder such as /tmp.
+            return _private(folder) if parent.stat().st_mode & stat.S_ISVTX else folder
     except (RuntimeError, OSError):  # the user has no home folder, or the folder cannot be made
         pass
-    return _temporary_cache()
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return _private(pathlib.Path(tempfile.gettempdir()) / f"tf1-cifar10-{user}")
 
 
-def _temporary_cache():
-    """A cache folder in the system's folder for temporary files, which only this user can write.
+def _private(folder):
+    """`folder`, made if need be, which only this user can write.
 
     Raises:
       errors.Failure: another user has taken its name.
     """
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    folder = pathlib.Path(tempfile.gettempdir()) / f"tf1-cifar10-{user}"
+    user = os.getuid() if hasattr(os, "getuid") else None
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700)
     status = folder.lstat()
-    if not stat.S_ISDIR(status.st_mode) or (user != "user" and (
+    if not stat.S_ISDIR(status.st_mode) or (user is not None and (
             status.st_uid != user or status.st_mode & 0o022)):
         raise errors.Failure(f"{folder} belongs to another user or is open to others; remove it, "
                              "or name a folder of your own in XDG_CACHE_HOME")

@@ -12,19 +12,19 @@ TensorFlow is imported by the methods that take a session: it takes seconds, and
 and tidy checkpoints before they know that they need it.
 """
 
-import os.path
 import pathlib
 import re
 import sys
 
-from tf1cifar import errors, files
+from tf1cifar import errors, files, locks
 from tf1cifar.plain_paths import plain
 
 LATEST, BEST = "model.ckpt", "best"  # the two kinds
 STATE_FILES = {LATEST: "checkpoint", BEST: "best_checkpoint"}
 MAX_STATE = 2 ** 16  # bytes of a state file; one of 300 checkpoints is smaller
-# The names of files that TensorFlow, and `files`, had not finished when a process died.
-UNFINISHED = (r"\.(best_)?checkpoint\.part", r"(best_)?checkpoint\.tmp[0-9a-f]{32}",
+# The names of files that older versions of this project, which had no scratch folders, had not
+# finished when a process died.
+UNFINISHED = (r"\.?(best_)?checkpoint\.(part|tmp[0-9a-f]{32})",
               r"\.(model\.ckpt|best)-\d+\.(index|meta|data-00000-of-00001)\.part",
               r"(model\.ckpt|best)-\d+\.(index|data-00000-of-00001)\.tempstate\d+")
 WEIGHTS = (".index", ".data-00000-of-00001")
@@ -116,10 +116,13 @@ class Checkpoints:
         """Remove the files of half-written and half-removed checkpoints, by their exact names.
 
         Folders in the state files, which older runs have, are removed from them: the run may have
-        been moved.
+        been moved. A folder that is a link may be another run's, and is left as it is.
         """
+        if self.folder.is_symlink():
+            return
+        locks.remove_scratch(self.folder)
         for state in map(self.folder.joinpath, STATE_FILES.values()):
-            if state.exists():
+            if state.is_file():
                 with open(state, "rb") as source:
                     text = source.read(MAX_STATE)
                 mended = re.sub(rb'"[^\n]*[/\\]', b'"', text)
@@ -238,32 +241,35 @@ class Checkpoints:
         """
         earlier = [path for saved_step, path in self.saved(BEST) if saved_step != step]
         if same_as_latest:
-            best = self.folder / f"{BEST}-{step}"
-            for suffix in reversed(SUFFIXES):  # the .index last
-                files.link_or_copy(self.folder / f"{LATEST}-{step}{suffix}",
-                                   best.with_name(best.name + suffix))
+            with self._new_files(f"{BEST}-{step}") as place:
+                for suffix in SUFFIXES:
+                    files.link_or_copy(self.folder / f"{LATEST}-{step}{suffix}",
+                                       place / f"{BEST}-{step}{suffix}")
         else:
             self._save(session, step, BEST)
         self._write_state(BEST, [str(self.folder / f"{BEST}-{step}")])
         self._remove(earlier)
 
     def _save(self, session, step, kind):
-        self.folder.mkdir(parents=True, exist_ok=True)
-        prefix = self.folder / f"{kind}-{step}"
-        with files.replacing(f"{prefix}.meta", "wb") as out:
-            out.write(self._meta_graph)
-        # `Saver.save` deletes older checkpoints by patterns, which may fit other runs' files.
-        saver = self._saver.saver_def
-        session.run(saver.save_tensor_name, {saver.filename_tensor_name: plain(prefix)})
+        self.folder.mkdir(exist_ok=True)
+        name = f"{kind}-{step}"
+        with self._new_files(name) as place:
+            with files.open_new(place / f"{name}.meta") as out:
+                out.write(self._meta_graph)
+            # `Saver.save` deletes older checkpoints by patterns, which may fit other runs' files.
+            saver = self._saver.saver_def
+            session.run(saver.save_tensor_name, {saver.filename_tensor_name: plain(place / name)})
+
+    def _new_files(self, name):
+        """`files.filling` for the files of a checkpoint, the .index last, which makes it count."""
+        return files.filling(self.folder, [name + suffix for suffix in reversed(SUFFIXES)])
 
     def _write_state(self, kind, paths):
         """Write TensorFlow's state file, with the names of the checkpoints, the latest last."""
-        import tensorflow.compat.v1 as tf
         names = [pathlib.Path(path).name for path in paths]
-        # A relative path in an absolute folder is written as it is.
-        folder = os.path.dirname(plain(self.folder.absolute() / STATE_FILES[kind]))
-        tf.train.update_checkpoint_state(folder, names[-1], names,
-                                         latest_filename=STATE_FILES[kind])
+        with files.replacing(self.folder / STATE_FILES[kind]) as out:
+            out.write(f'model_checkpoint_path: "{names[-1]}"\n')
+            out.writelines(f'all_model_checkpoint_paths: "{name}"\n' for name in names)
 
     def _remove(self, paths):
         """Remove checkpoints, by the exact names of their files, the .index first."""

@@ -16,7 +16,7 @@ import time
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from tf1cifar import console, errors, files, graph
+from tf1cifar import console, errors, graph
 from tf1cifar.data import base, preparation
 from tf1cifar.data.feed import Feed
 from tf1cifar.training import export
@@ -96,7 +96,7 @@ def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lam
             session.run(model.use_averages)
             result = trainer.evaluate(dataset.test, feed.prepare)
             export.saved_model(session, folder.saved_model)
-            files.write_json(folder.result_file, {
+            folder.write_result({
                 "trained_steps": trainer.step,
                 "early_stopping": trainer.records.stops_early(recipe.early_stopping),
                 "checkpoint": pathlib.Path(path).name, "checkpoint_step": checkpoint_step,

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
-from tf1cifar import files, graph, machine
+from tf1cifar import errors, files, graph, machine
 from tf1cifar.data import download
 from tf1cifar.networks import gradients
 from tf1cifar.training.session import session_config, tensorflow_errors_as_failures
@@ -159,17 +159,17 @@ def _cache_file():
 def _read_cache():
     try:
         content = json.loads(_cache_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError, errors.Failure):
         return {}
     return content if isinstance(content, dict) else {}
 
 
 def _write_cache(content):
-    path = _cache_file()
     try:
+        path = _cache_file()
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_json(path, content)
-    except OSError:
+    except (OSError, errors.Failure):
         pass  # the next run times again
 
 

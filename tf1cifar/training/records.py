@@ -5,7 +5,7 @@ import time
 
 import tensorflow.compat.v1 as tf
 
-from tf1cifar import console, drawing, files, recipes
+from tf1cifar import console, drawing, errors, files, recipes
 from tf1cifar.plain_paths import plain
 from tf1cifar.training import run_folder
 
@@ -117,7 +117,7 @@ class Records:
         self.writer.write(tf.Event(wall_time=time.time(), **content).SerializeToString())
 
     def close(self):
-        """Draw the learning curve and close the events file.
+        """Close the events file and draw the learning curve, if the run is still in its folder.
 
         A curve that cannot be drawn is a line on standard error. If an exception is already
         propagating (a full disk, say), errors of closing are dropped so that they do not hide it.
@@ -125,10 +125,11 @@ class Records:
         failed = sys.exc_info()[0]
         try:
             self.writer.close()
+            self.folder.require_present()
             if self.rows:
                 files.save_figure(drawing.learning_curve(self.rows, self.title),
                                   self.folder.learning_curve)
-        except (OSError, tf.errors.OpError):
+        except (OSError, errors.Failure, tf.errors.OpError):
             if not failed:
                 raise
         except Exception as error:  # whatever a person's settings of matplotlib lead to

@@ -16,8 +16,10 @@ This module imports neither TensorFlow nor NumPy: a script decides about a run b
 import contextlib
 import csv
 import errno
+import io
+import re
 
-from tf1cifar import console, errors, files, recipes
+from tf1cifar import console, errors, files, locks, recipes
 from tf1cifar.training.checkpoints import Checkpoints
 
 METRICS = ["epoch", "step", "learning_rate", "training_loss", "training_accuracy",
@@ -41,7 +43,8 @@ class RunFolder:
         self.mean_image_file = self.path / "mean_image.npy"
         self.saved_model = self.path / "saved_model"
         self.profile = self.path / "profile"
-        self._identity = None  # of the folder that is locked
+        self.lock_file = self.path / ".lock"
+        self._identities = None  # of the folder that is locked, and of its lock
         self._items = (self.recipe_file, self.checkpoints, self.metrics_file, self.events,
                        self.learning_curve, self.result_file, self.saved_model,
                        self.mean_image_file, self.profile)
@@ -71,12 +74,12 @@ class RunFolder:
         """
         files.require_folder(self.path, "--run-dir")
         missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
-        lock_file = self.path / ".lock"
         with contextlib.ExitStack() as stack:
             new = False
             try:
-                new = stack.enter_context(self._lock(lock_file))
-                self._identity = _identity(self.path)
+                new = stack.enter_context(self._lock())
+                self._identities = _identity(self.path), _identity(self.lock_file)
+                locks.remove_scratch(self.path)  # recipe.json itself may be half-written
                 if self.has_recipe():
                     self._tidy()
             except BlockingIOError:
@@ -90,41 +93,56 @@ class RunFolder:
                 yield
             finally:
                 if not self.has_recipe():
-                    if new:
-                        lock_file.unlink(missing_ok=True)
+                    if new and self._identities[1] == _identity(self.lock_file):
+                        self.lock_file.unlink(missing_ok=True)
                     for path in missing:
                         with contextlib.suppress(OSError):  # not empty, or gone
                             path.rmdir()
 
     def require_present(self):
         """Raise an `errors.Failure` if this is no longer the folder that `locked` has locked."""
-        if self._identity and _identity(self.path) != self._identity:
+        if not self._identities:  # nothing is locked
+            return
+        folder, lock = self._identities
+        if _identity(self.path) != folder:
             raise errors.Failure(f"{self.path} was removed, renamed or replaced while the run was "
                                  "training in it; nothing more can be saved there")
         if not self.has_recipe():
             raise errors.Failure(f"{self.recipe_file} is gone, so nothing that is saved here could "
                                  "be restored; the training ends")
+        if _identity(self.lock_file) != lock:
+            raise errors.Failure(f"{self.lock_file} was removed or replaced, so another process "
+                                 "may train in the folder; the training ends, and the same command "
+                                 "goes on from the latest checkpoint")
 
     @contextlib.contextmanager
-    def _lock(self, lock_file):
-        """`files.lock` in a folder that another process may remove in between."""
+    def _lock(self):
+        """`locks.lock` in a folder that another process may remove in between."""
         while True:
             self.path.mkdir(parents=True, exist_ok=True)
             with contextlib.ExitStack() as stack:
                 try:
-                    new = stack.enter_context(files.lock(lock_file))
+                    new = stack.enter_context(locks.lock(self.lock_file))
                 except FileNotFoundError:
                     continue
                 yield new
                 return
 
     def _tidy(self):
-        """Remove half-written files, nothing that is complete and nobody else's files."""
+        """Remove half-written files, nothing that is complete and nobody else's files.
+
+        A part of the run that is a link is left as it is.
+        """
+        for folder in (self.events, self.profile):
+            locks.remove_scratch(folder)
+        # What older versions of this project, which had no scratch folders, left.
         for item in self._items:
-            files.remove(files.partial_path(item))
-        files.remove(files.backup_path(self.saved_model))
-        for item in self.events.glob(".*.part"):
-            files.remove(item)
+            files.remove(item.with_name(f".{item.name}.part"))
+        files.remove(self.saved_model.with_name(f".{self.saved_model.name}.old.part"))
+        if self.events.is_dir() and not self.events.is_symlink():
+            for item in list(self.events.iterdir()):
+                if re.fullmatch(r"\.events\.out\.tfevents\.\d+.*\.part", item.name):
+                    files.remove(item)
         Checkpoints(self.checkpoints).tidy()
 
     def clear(self):
@@ -204,6 +222,15 @@ class RunFolder:
                                    "training command writes it anew")
         return result
 
+    def write_result(self, result):
+        """Write the dictionary `result` to result.json, which says that everything is here.
+
+        Raises:
+          errors.Failure: see `require_present`.
+        """
+        files.write_json(self.result_file, result)
+        self.require_present()
+
     def checkpoint_path(self, name=None):
         """The path of a checkpoint, as `tf.train.Saver.restore` takes it.
 
@@ -228,8 +255,7 @@ class RunFolder:
         if not self.metrics_file.exists():
             return []
         try:
-            with open(self.metrics_file, newline="", encoding="utf-8") as source:
-                rows = list(csv.DictReader(source))
+            rows = list(csv.DictReader(io.StringIO(files.read_text(self.metrics_file), newline="")))
             if any(list(row) != METRICS for row in rows):
                 raise ValueError(f"its columns are not {', '.join(METRICS)}")
             rows = [{name: cell_value(value) for name, value in row.items()} for row in rows]

@@ -15,7 +15,7 @@ import sys
 
 import tensorflow.compat.v1 as tf
 
-from tf1cifar import console, errors, files, machine
+from tf1cifar import console, errors, files, machine, plain_paths
 
 
 def session_config(device):
@@ -123,4 +123,5 @@ def short_message(error):
     """
     text = (getattr(error, "message", None) or str(error)).rpartition("Original error:")[2]
     match = re.search(r"^Node: .*\n(?:\d+ root error.*\n)?\s*(?:\(0\) )?(.+)", text, re.MULTILINE)
-    return match[1] if match else (text.strip() or repr(error)).splitlines()[0]
+    line = match[1] if match else (text.strip() or repr(error)).splitlines()[0]
+    return plain_paths.real(line)
