@@ -26,6 +26,7 @@ from tf1cifar.training.records import Records, epoch_line
 from tf1cifar.training.run_folder import METRICS
 from tf1cifar.training.session import (
     device_name,
+    initialize,
     session_config,
     tensorflow_errors_as_failures,
     traced_run,
@@ -128,7 +129,7 @@ class Trainer:
         self.checkpoints.attach()
         step = self.checkpoints.restore_latest(session, required=bool(folder.read_metrics()))
         if step is None:
-            session.run(tf.global_variables_initializer())
+            initialize(session, feed)
         self.step = step or 0
         if model.resident:
             session.run(tf.local_variables_initializer())
