@@ -17,6 +17,9 @@ from tf1cifar import errors
 # Suffixes of the picture files that are looked for in folders, in lower case. A picture that is
 # named on the command line may have any name.
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif")
+# Photos that cannot be read are looked for too. The reader says how they can be, so folders do not
+# leave them out without a word.
+PHOTO_SUFFIXES = (*PICTURE_SUFFIXES, ".heic", ".heif")
 
 
 class DataError(errors.UserError, ValueError):

@@ -15,8 +15,6 @@ from tf1cifar import console, files, machine
 from tf1cifar.data import base, own_pictures
 
 BATCH_SIZE = 250  # as in an evaluation
-# The reader says how these can be read, so folders do not leave them out without a word.
-UNREADABLE = (".heic", ".heif")
 NO_PICTURES = ("thumbs.db", "desktop.ini")  # of Windows
 
 
@@ -73,7 +71,7 @@ def _pictures_in(folder):
         inner[:] = [name for name in inner if not name.startswith(".")]
         for name in names:
             if not name.startswith(".") and name.lower() not in NO_PICTURES:
-                is_picture = name.lower().endswith((*base.PICTURE_SUFFIXES, *UNREADABLE))
+                is_picture = name.lower().endswith(base.PHOTO_SUFFIXES)
                 (pictures if is_picture else others).append(os.path.join(place, name))
     return sorted(pictures), sorted(others), [
         f"{error.filename}: cannot be read ({error.strerror})" for error in unreadable]

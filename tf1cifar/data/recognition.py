@@ -109,10 +109,10 @@ def recognize(path):
             if name.lower().endswith(archives.SUFFIXES):
                 return f"the archive {console.cut(name, 80)}, {_recognize_file(place / name)}"
     pictures = [name for names in files.values() for name in names
-                if name.lower().endswith(base.PICTURE_SUFFIXES)]
+                if name.lower().endswith(base.PHOTO_SUFFIXES)]
     if pictures:
-        return (f"{len(pictures):,} pictures that no folder divides into classes "
-                f"({_listed(pictures)})")
+        return (f"{len(pictures):,} picture{'s' * (len(pictures) > 1)} that no folder divides into "
+                f"classes ({_listed(pictures)})")
     return _listed([item.name + "/" * item.is_dir() for item in listing[path]])
 
 
@@ -179,5 +179,5 @@ def _has_classes(folder):
 
 
 def _has_pictures(folder):
-    return any(item.name.lower().endswith(base.PICTURE_SUFFIXES)
+    return any(item.name.lower().endswith(base.PHOTO_SUFFIXES)
                for item in entries(folder, [MAX_CLASS_ENTRIES]))
