@@ -201,7 +201,7 @@ def main(arguments=None):
     """Run the script.
 
     Args:
-      arguments: list of str, by default those of the process.
+      arguments: the command line as a list, or as a str; by default that of the process.
     """
     recipe, options = parse_arguments(arguments)
     if options.list_recipes:

@@ -267,9 +267,13 @@ def trained_layers(folder, recipe, checkpoint, image):
     return pixels[0], layers, probabilities[0], step
 
 
-def main():
-    """Run the script."""
-    options = parse_arguments()
+def main(arguments=None):
+    """Run the script.
+
+    Args:
+      arguments: the command line as a list, or as a str; by default that of the process.
+    """
+    options = parse_arguments(arguments)
     folder = RunFolder(options.run) if options.run else None
     if folder:
         name, recipe, description = folder.read_description()

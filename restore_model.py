@@ -281,9 +281,16 @@ def write_results(path, class_names, rows):
 # The script
 
 
-def main():
-    """Run the script; the exit status is 2 if one of several pictures cannot be read."""
-    options = parse_arguments()
+def main(arguments=None):
+    """Run the script.
+
+    Args:
+      arguments: the command line as a list, or as a str; by default that of the process.
+
+    Returns:
+      The exit status, 2 if a picture cannot be read.
+    """
+    options = parse_arguments(arguments)
     folder = RunFolder(options.run)
     name, recipe, description = folder.read_description()
     if options.via != "saved_model":

@@ -145,8 +145,15 @@ def test_load_refuses_what_holds_no_classes(photos, tmp_path):
     with pytest.raises(DataError, match=r"nothing: .*Give the folder"):
         folders.load(tmp_path / "nothing", 32)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty: .*Give the folder"):
+    with pytest.raises(DataError, match="empty: no pictures in a known layout there, but an empty "
+                                        "folder. Give the folder"):
         folders.load(tmp_path / "empty", 32)
+    archive = shutil.make_archive(tmp_path / "photos", "zip", photos)
+    with pytest.raises(DataError, match="photos.zip: an archive; unpack it and give the new fold"):
+        folders.load(archive, 32)
+    with pytest.raises(DataError, match="photos.zip: .*an archive of pictures; unpack it .give "
+                                        "--dataset folders with the new folder.$"):
+        data.load("cifar10", archive)
     shutil.rmtree(photos / "dog")
     shutil.rmtree(photos / "horse")
     with pytest.raises(DataError, match=r"pictures of 1 class \(cat\), expected 2 to 1,000"):

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tf1cifar import console, files, machine
-from tf1cifar.data import base, cifar10, locate, picture_cache
+from tf1cifar.data import archives, base, cifar10, locate, picture_cache
 
 HINT = ("Give the folder of your pictures with --data-dir; it holds a folder for each class, or "
         "train/CLASS/ and test/CLASS/.")
@@ -90,6 +90,8 @@ def load(data_dir, image_size):
 
 def _existing(folder):
     """The folder with the pictures: `folder`, or the only folder in it that has a known layout."""
+    if folder.is_file() and archives.kind(folder):
+        raise base.DataError(f"--data-dir {folder}: an archive; unpack it and give the new folder")
     if not folder.is_dir():
         raise base.DataError(f"--data-dir {folder}: {locate.recognize(folder)}. {HINT}")
     candidates = [folder, *_subfolders(folder)]
@@ -100,8 +102,8 @@ def _existing(folder):
     if len(found) > 1:
         raise base.DataError(f"--data-dir {folder}: holds several data sets of pictures, "
                              f"{found[0].name} and {found[1].name}; name one of them")
-    raise base.DataError(f"--data-dir {folder}: no pictures in a layout that is known, but "
-                         f"{locate.recognize(folder)}. {HINT}")
+    raise base.DataError(f"--data-dir {folder}: "
+                         f"{locate.instead(folder, 'pictures in a known layout')}. {HINT}")
 
 
 # ---------------------------------------------------------------------------------------
