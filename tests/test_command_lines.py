@@ -139,7 +139,7 @@ def test_restore_model_classifies_pictures(run_dir, script, tmp_path):
     with Image.open(path / "predictions.png") as picture:
         assert picture.width > 600
     (tmp_path / "text.png").write_text("no picture")
-    failed(script("restore_model.py", path, "text.png"), 2, "text.png", "a text file, no picture")
+    failed(script("restore_model.py", path, "text.png"), 2, "text.png", "a text file")
 
 
 @pytest.mark.slow
@@ -428,17 +428,17 @@ MISTAKES = [
 
     # pictures
     ("restore_model.py run nowhere.png", "nowhere.png", "no such file"),
-    ("restore_model.py run text.png", "text.png", "a text file, no picture"),
+    ("restore_model.py run text.png", "text.png", "a text file"),
     ("restore_model.py run cut.png", "cut.png", "PNG picture that is cut short"),
     ("restore_model.py run *.webp", "*.webp", "no file has this name or matches"),
     ("restore_model.py run good.png --results r.txt", "--results r.txt", ".csv or .json"),
     ("restore_model.py run --invert", "--invert is for pictures", "IMAGE"),
     ("restore_model.py run bomb.png", "bomb.png", "too many pixels", "make it smaller"),
     ("restore_model.py run empty", "empty", "no pictures in this folder", ".jpeg"),
-    ("restore_model.py run file", "file", "a text file, no picture"),
+    ("restore_model.py run file", "file", "a text file"),
     (r"restore_model.py run two\nlines.png", "two lines.png", "no such file"),
     ("conv_visuals.py --image nowhere.png --data-dir given", "nowhere.png", "no such file"),
-    ("conv_visuals.py --image text.png --data-dir given", "text.png", "a text file, no picture"),
+    ("conv_visuals.py --image text.png --data-dir given", "text.png", "a text file"),
     ("conv_visuals.py --image bomb.png --data-dir given", "bomb.png", "too many pixels"),
     ("conv_visuals.py --image empty --data-dir given", "empty", "is a folder"),
 

@@ -266,9 +266,9 @@ def test_main_names_bad_pictures_and_classifies_the_others(script, photos, tmp_p
         "photos/10.png", "photos/11.png", "photos/06.png"]
     assert [line.removeprefix("restore_model.py: error: ") for line in err] == [
         "*.gif: no file has this name or matches it as a pattern",
-        "bad.jpg: a web page (HTML), no picture; download the picture itself",
+        "bad.jpg: a web page (HTML); download the picture itself",
         "gone.png: no such file",
-        "photos/05.png: a web page (HTML), no picture; download the picture itself"]
+        "photos/05.png: a web page (HTML); download the picture itself"]
 
 
 def test_main_says_which_files_of_a_folder_are_left_out(script, photos):
