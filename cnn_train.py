@@ -26,6 +26,7 @@ EXAMPLES = """examples:
   python cnn_train.py --data-dir ~/data --epochs 20
   python cnn_train.py --recipe dropout_cnn --run-dir runs/mine --seed 7"""
 
+LINE_WIDTH = 79  # columns of the line of the classes
 ENOUGH_STEPS = 500  # of a training on own pictures
 
 
@@ -189,6 +190,11 @@ def few_steps(recipe, images):
             f"little; --epochs {epochs} makes {ENOUGH_STEPS:,}")
 
 
+def class_line(names):
+    """The line with the names of the classes, as many as fit."""
+    return console.cut(f"{len(names):,} classes: {', '.join(names)}", LINE_WIDTH)
+
+
 def next_commands(path):
     """The lines that end a run at `path`: the commands that use it."""
     restore, visuals = (machine.shown_path(pathlib.Path(__file__).with_name(name))
@@ -201,7 +207,7 @@ def main(arguments=None):
     """Run the script.
 
     Args:
-      arguments: list of str, by default those of the process.
+      arguments: the command line as a list, or as a str; by default that of the process.
     """
     recipe, options = parse_arguments(arguments)
     if options.list_recipes:
@@ -221,6 +227,8 @@ def main(arguments=None):
                     f"({dataset.directory}): {images:,} training, "
                     f"{description['held_out_images']:,} held-out and "
                     f"{description['test_images']:,} test images")
+        if dataset.name == "folders":  # whose classes may be other folders than were meant
+            console.say(class_line(dataset.class_names))
         if dataset.note:
             console.say(dataset.note)
         if recipe.batch_size > images:
@@ -237,7 +245,7 @@ def train(plan, dataset, folder, options):
         import matplotlib
         import numpy
 
-        from tf1cifar.data import preparation
+        from tf1cifar.data import base, preparation
         from tf1cifar.training import loop, precision, session
     session.session_config(options.device)  # raises if the device does not exist
     gpu = session.unused_gpu() if options.device == "auto" else ""
@@ -266,7 +274,8 @@ def train(plan, dataset, folder, options):
         result = loop.train(recipe, dataset, folder, options.device, options.profile,
                             should_stop=lambda: caught[0] if caught else 0)
     console.say(result.line())
-    console.say(f"on {dataset.name}, with {folder.read_result()['checkpoint']}; {folder.path} "
+    title = base.title(dataset.name, dataset.directory)
+    console.say(f"on {title}, with {folder.read_result()['checkpoint']}; {folder.path} "
                 "holds checkpoints, metrics.csv, learning_curve.png, events and saved_model")
     console.say(next_commands(folder.path))
 

@@ -13,7 +13,8 @@ PACKAGE = sorted((ROOT / "tf1cifar").rglob("*.py"))
 # From the ground up. A module imports from its own floor and from those before it.
 FLOORS = (
     ("errors",),
-    ("console", "files", "locks", "machine", "plain_paths", "signals", "standard_error"),
+    ("arguments", "console", "files", "locks", "machine", "plain_paths", "signals",
+     "standard_error"),
     ("recipes", "data", "networks", "losses", "drawing"), ("summaries",), ("graph",), ("training",))
 
 # Scripts use these before they know that they need TensorFlow, or even the data.

@@ -181,8 +181,8 @@ class Recipe:
         others -= set(NETWORKS[self.network])
         for field in dataclasses.fields(self):
             if field.name in others and getattr(self, field.name) != field.default:
-                raise ValueError(f"{field.name} is {getattr(self, field.name)}, expected "
-                                 f"{field.default}: the network {self.network} has no such option")
+                raise ValueError(f"{field.name} is {getattr(self, field.name)}, but the network "
+                                 f"{self.network} has no such option; leave it out")
         if self.image_size != 32 and self.dataset != "folders":
             raise ValueError(f"image_size is {self.image_size}, expected 32: only the data set "
                              "folders has pictures of other sizes")

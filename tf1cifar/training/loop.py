@@ -137,7 +137,8 @@ class Trainer:
                 session.run(model.resident.load_images, {
                     model.resident.offset: start, model.images: images, model.labels: labels})
         name, _, data = folder.read_description()
-        self.records = Records(folder, self.step, f"{name} on {data['name']}")
+        title = console.plain(base.title(data["name"], data["directory"]))
+        self.records = Records(folder, self.step, f"{name} on {title}")
 
     def train_until(self, end):
         """Train up to step `end`, at most to the end of the epoch."""
@@ -215,8 +216,7 @@ class Trainer:
             finally:
                 saved.result()  # "stopped and saved" must not be printed before it is complete
         self.records.add(row)
-        console.say(epoch_line(row, self.feed.total_steps / self.feed.steps_per_epoch,
-                               self.images, self.seconds))
+        console.say(epoch_line(row, self.feed.total_steps, self.images, self.seconds))
         self.records.warn_of_loss(self.first_loss, self.recipe)
 
     def evaluate(self, split, prepare):
