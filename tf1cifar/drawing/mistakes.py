@@ -76,7 +76,8 @@ def _captioned(tiles, captions, title, columns, figure, row_names=None):
             continue
         axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="0.7", linewidth=0.6))
         for line, text in enumerate(lines):
-            axes.text(x, y + height + LINE * (line + 0.85), console.cut(console.plain(text), length),
+            words = console.cut(console.plain(text), length)
+            axes.text(x, y + height + LINE * (line + 0.85), words,
                       fontsize=8, va="baseline", parse_math=False)
     for number, name in enumerate(row_names or ()):
         axes.text(-8, number * (height + below + GAP) + height / 2, console.plain(name), fontsize=9,
