@@ -19,7 +19,7 @@ import csv
 import errno
 import itertools
 
-from tf1cifar import console, errors, files
+from tf1cifar import console, files
 from tf1cifar.training.run_folder import RunFolder
 
 RESTORE_METHODS = ("saver", "meta_graph", "saved_model")
@@ -315,15 +315,11 @@ def main():
             return 2
     else:
         dataset = data.reload(description, options.data_dir)
-        if list(dataset.class_names) != description["class_names"]:
-            # A label is an index into the names, so every figure would be wrong.
-            raise errors.UserError(
-                f"{dataset.directory} has the classes "
-                f"{console.cut(', '.join(dataset.class_names))}; the run was trained on "
-                f"{console.cut(', '.join(description['class_names']))}")
+        note = ""
         if base.fingerprint(dataset) != description["crc32"]:
-            print(f"{dataset.directory} holds other images than the run was trained and tested on; "
-                  "its figures are not comparable", file=sys.stderr)
+            note = (f"{dataset.directory} holds other images than the run was trained and tested "
+                    "on; its figures are not comparable")
+            print(note, file=sys.stderr)
     with console.quiet_tensorflow():
         from tf1cifar.training import restore
     with restore.restored(folder, options.checkpoint, options.via, options.device) as (
@@ -336,10 +332,11 @@ def main():
                 return 0
             from tf1cifar.training import report
             result = evaluate_run(session, dataset, prepare, place, report.fetches())
+            page = report.build(session, folder, dataset, prepare, result, path, note)
             file = place[0].with_name("report.html")
             with _allowed_to_fail(file, place[1], "no report is written"):
                 with files.replacing(file) as out:
-                    out.write(report.build(session, folder, dataset, prepare, result, path))
+                    out.write(page)
                 print(f"wrote {file}; a browser shows it")
             return 0
         rows, drawn, unlike = classify(session, itertools.chain([first], batches), prepare,

@@ -4,8 +4,9 @@
     paragraph  a paragraph
     figure     a matplotlib figure as an image
     table      rows of text
+    settings   names with their values
     numbers    the most important numbers, large
-    command    a command line
+    commands   command lines
     escaped    foreign text, such as the names of classes and files
 
 All functions return HTML as a str. Texts are escaped here, so callers give plain text.
@@ -25,18 +26,22 @@ h3 { margin: 1.6rem 0 .2rem; font-size: 1.1rem; }
 p { margin: .4rem 0; max-width: 46rem; }
 nav { margin: 1rem 0; line-height: 2; }
 nav a { margin-right: 1rem; color: #003c8f; white-space: nowrap; }
-.result { font-size: 1.5rem; font-weight: bold; }
-.numbers { display: flex; flex-wrap: wrap; gap: .6rem; margin: 1rem 0; }
-.numbers div { flex: 1 1 9rem; padding: .5rem .8rem; border: 1px solid #777; border-radius: .4rem; }
+.result { max-width: none; font-size: 1.5rem; font-weight: bold; }
+.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr));
+           gap: .6rem; margin: 1rem 0; }
+.numbers div { padding: .5rem .8rem; border: 1px solid #777; border-radius: .4rem; }
 .numbers b { display: block; font-size: 1.3rem; }
 .wide { overflow-x: auto; margin: .4rem 0; }
 .wide img { display: block; max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-size: .95rem; }
-caption { padding: .3rem 0; text-align: left; font-weight: bold; }
 th, td { padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #bbb; text-align: left;
-         vertical-align: top; overflow-wrap: anywhere; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td b { text-decoration: underline; }
+         vertical-align: top; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+td.n { white-space: nowrap; }
+dl { columns: 17rem; margin: .4rem 0; font-size: .95rem; }
+dl div { display: flex; padding: .15rem 0; border-bottom: 1px solid #bbb; break-inside: avoid; }
+dt { flex: 0 0 45%; } dd { margin: 0; overflow-wrap: anywhere; }
+dd b { text-decoration: underline; }
 pre { padding: .6rem; border: 1px solid #777; white-space: pre-wrap; overflow-wrap: anywhere; }
 @media print {
   body { max-width: none; font-size: 10pt; } nav { display: none; }
@@ -103,26 +108,44 @@ def figure(heading, words, drawn, vector=False):
             f'alt="{escaped(heading)}" src="data:image/{image};base64,{data}"></div>\n')
 
 
-def table(caption, heads, rows, numbers=()):
+def table(heading, heads, rows, numbers=()):
     """A table.
 
     Args:
-      caption: str.
-      heads: list of str, the heads of the columns; an empty list leaves them out.
-      rows: list of lists of str; a cell in a list of one is emphasized.
+      heading: str.
+      heads: list of str, the heads of the columns.
+      rows: list of lists of str.
       numbers: numbers of the columns that hold numbers, which stand on the right.
 
     Returns:
       HTML.
     """
-    def cell(kind, number, text):
-        content = f"<b>{escaped(text[0])}</b>" if isinstance(text, list) else escaped(text)
-        return f"<{kind}{' class=n' if number in numbers else ''}>{content}</{kind}>"
+    def row(kind, texts):
+        return "<tr>" + "".join(
+            f"<{kind}{' class=n' if number in numbers else ''}>{escaped(text)}</{kind}>"
+            for number, text in enumerate(texts)) + "</tr>"
 
-    lines = [f"<tr>{''.join(cell(kind, *item) for item in enumerate(row))}</tr>"
-             for kind, part in (("th", [heads] if heads else []), ("td", rows)) for row in part]
-    return (f'<div class="wide"><table><caption>{escaped(caption)}</caption>\n'
+    lines = [row("th", heads), *(row("td", texts) for texts in rows)]
+    return (f'<h3>{escaped(heading)}</h3>\n<div class="wide"><table>\n'
             + "\n".join(lines) + "\n</table></div>\n")
+
+
+def settings(heading, pairs):
+    """Names with their values.
+
+    Args:
+      heading: str.
+      pairs: list of (name, value); a value in a list of one is underlined.
+
+    Returns:
+      HTML.
+    """
+    def shown(value):
+        return f"<b>{escaped(value[0])}</b>" if isinstance(value, list) else escaped(value)
+
+    content = "\n".join(f"<div><dt>{escaped(name)}</dt><dd>{shown(value)}</dd></div>"
+                        for name, value in pairs)
+    return f"<h3>{escaped(heading)}</h3>\n<dl>{content}</dl>\n"
 
 
 def numbers(pairs):
@@ -132,6 +155,6 @@ def numbers(pairs):
     return f'<div class="numbers">{content}</div>\n'
 
 
-def command(line):
-    """A command line: HTML."""
-    return f"<pre>{escaped(line)}</pre>\n"
+def commands(*lines):
+    """Command lines: HTML."""
+    return "<pre>" + "\n".join(map(escaped, lines)) + "</pre>\n"

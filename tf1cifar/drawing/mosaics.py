@@ -198,7 +198,8 @@ def place(figure, image, title, left, right, bottom, over=0, **options):
     height, width = image.shape[:2]
     full_width = max(left + width + right, 720)
     heading, notes = wrapped(title, full_width - left)
-    top = 40 + 17 * len(notes) + over
+    under = 32 if heading else 8
+    top = under + 8 + 17 * len(notes) + over
     full_height = top + height + bottom
     figure.set_dpi(DPI)
     figure.set_size_inches(full_width / DPI, full_height / DPI)
@@ -210,7 +211,7 @@ def place(figure, image, title, left, right, bottom, over=0, **options):
     axes.tick_params(length=0, pad=3, labelsize=7, labelcolor="0.35")
     axes.set(xticks=[], yticks=[])
     for y, text, style in ((10, heading, {"fontsize": 11, "fontweight": "bold"}),
-                           (32, "\n".join(notes), {"fontsize": 8.5, "color": "0.25"})):
+                           (under, "\n".join(notes), {"fontsize": 8.5, "color": "0.25"})):
         figure.text(left / full_width, 1 - y / full_height, text, va="top", parse_math=False,
                     **style)
     return axes, shown

@@ -171,13 +171,13 @@ def reliability(calibration, title, figure=None):
     above.plot(calibration.probabilities, calibration.accuracies, "o", color="white",
                markeredgecolor="black", markersize=6, label="mean probability of the bin")
     above.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share that is right")
-    above.legend(loc="upper left", fontsize=9)
+    above.legend(loc="upper left", fontsize=9)  # bars that high on the left are rare
     above.grid(True, alpha=0.3)
     side = ("too sure" if calibration.probability > calibration.accuracy else "too modest")
-    above.text(0.98, 0.04, f"mean probability {calibration.probability:.3f}\n"
+    above.text(0.025, 0.71, f"mean probability {calibration.probability:.3f}\n"
                f"accuracy {calibration.accuracy:.3f}\n"
                f"expected calibration error {calibration.error:.3f}\non average {side}",
-               transform=above.transAxes, ha="right", va="bottom", fontsize=9,
+               transform=above.transAxes, va="top", fontsize=9,
                bbox={"facecolor": "white", "edgecolor": "0.7", "alpha": 0.9})
     shares = calibration.counts / max(calibration.counts.sum(), 1)
     bars = below.bar(places, shares, 0.9 / bins, color="0.6")

@@ -53,7 +53,7 @@ def of_test(dataset, probabilities):
     pictures = [Picture(
         "confusion_matrix", "Confusion matrix", "A row is the right class, a column the predicted "
         "one. On the diagonal are the hits.",
-        lambda title: drawing.confusion_matrix(counts, names, title.split("\n")[0]))]
+        functools.partial(drawing.confusion_matrix, counts, names))]
     if len(mistakes):
         pictures.append(Picture(
             "mistakes", "The surest mistakes", "The wrong predictions with the highest "
@@ -71,8 +71,7 @@ def of_test(dataset, probabilities):
     pictures.append(Picture(
         "reliability", "Reliability", "Of the predictions with a probability of about 0.8, are "
         "80 % right? Where a bar stays under the dashed line, the network is too sure.",
-        lambda title: drawing.reliability(assessment.calibration(probabilities, labels),
-                                          title.split("\n")[0])))
+        functools.partial(drawing.reliability, assessment.calibration(probabilities, labels))))
     return pictures
 
 
@@ -186,7 +185,7 @@ def of_decision(session, images, names, class_names, prepare, classes=2):
                            kind="stable")[:, :classes]
     falls, probabilities = inspection.covered(session, pixels, likeliest)
     captions = [[[name]] + [[f"{class_names[number]} {row[number]:.2f}",
-                             f"up to {fall.flat[abs(fall).argmax()]:+.2g}"]
+                             f"up to {round(float(fall.flat[abs(fall).argmax()]), 3) + 0.0:+}"]
                             for number, fall in zip(chosen, maps)]
                 for name, chosen, maps, row in zip(names, likeliest, falls, probabilities)]
     return Picture(

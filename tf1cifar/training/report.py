@@ -33,7 +33,7 @@ def _some(layers):
     return {name: layers[name] for name in names}
 
 
-def build(session, folder, dataset, prepare, result, path):
+def build(session, folder, dataset, prepare, result, path, note=""):
     """The page of a run.
 
     Args:
@@ -43,6 +43,7 @@ def build(session, folder, dataset, prepare, result, path):
       prepare: function of uint8 images -> float32 pixels.
       result: the `Evaluation` with the values of `fetches`.
       path: path of the restored checkpoint.
+      note: a sentence that a reader must know before the figures, or ''.
 
     Returns:
       HTML, a str.
@@ -58,17 +59,19 @@ def build(session, folder, dataset, prepare, result, path):
             parts.setdefault(section, []).extend(job())
             bar.update(number + 1)
     step = int(session.run("global_step:0"))
-    head = (html_page.paragraph(f"{result.line().replace('test accuracy', 'Test accuracy')}, measured on "
-                          f"{console.cut(dataset.name)}", "result")
-            + html_page.numbers([
-                ("test accuracy", f"{result.accuracy:.1%}"), ("test loss", f"{result.loss:.3f}"),
-                ("expected calibration error", f"{calibration.error:.3f}"),
-                ("parameters", f"{graph.parameters():,}"),
-                ("trained", f"{rows[-1]['epoch']:.4g} epochs" if rows else f"{step} steps"),
-                ("tested weights", f"step {step}")])
-            + "".join(map(html_page.paragraph, findings(result.accuracy, calibration, counts,
-                                                  dataset.class_names)))
-            + _recipe_table(name, recipe))
+    head = "".join((
+        html_page.paragraph(note) if note else "",
+        html_page.paragraph(f"{result.line().capitalize()} on {console.cut(dataset.name)}",
+                            "result"),
+        html_page.numbers([
+            ("test accuracy", f"{result.accuracy:.1%}"), ("test loss", f"{result.loss:.3f}"),
+            ("expected calibration error", f"{calibration.error:.3f}"),
+            ("parameters", f"{graph.parameters():,}"),
+            ("trained", f"{rows[-1]['epoch']:.4g} epochs" if rows else f"{step} steps"),
+            ("tested weights", f"step {step:,}")]),
+        *map(html_page.paragraph, findings(result.accuracy, calibration, counts,
+                                           dataset.class_names)),
+        _recipe_table(name, recipe)))
     sections = [
         ("training", "Training", "".join(parts.get("training", [])) or html_page.paragraph(
             "No epoch is recorded.")),
@@ -97,7 +100,7 @@ def _jobs(session, dataset, prepare, result, rows):
     shape = pictures.pixel_shape()
 
     def html(picture):
-        return html_page.figure(picture.heading, picture.words, picture.draw(picture.heading),
+        return html_page.figure(picture.heading, picture.words, picture.draw(""),
                           picture.file in VECTORS)
 
     jobs = []
@@ -203,7 +206,8 @@ def _bins(calibration):
     bins = len(calibration.counts)
     return html_page.table(
         f"Expected calibration error {calibration.error:.4f}: the mean distance between "
-        "probability and share that is right", ["probability", "predictions", "mean probability", "right"],
+        "probability and share that is right",
+        ["probability", "predictions", "mean probability", "right"],
         [[f"{number / bins:.1f} to {(number + 1) / bins:.1f}", f"{count:,}",
           f"{calibration.probabilities[number]:.3f}" if count else "-",
           f"{calibration.accuracies[number]:.3f}" if count else "-"]
@@ -226,11 +230,9 @@ def _recipe_table(name, recipe):
             continue
         text = ", ".join(value) or "none" if field.type is tuple else f"{value}"
         differs = own is not None and getattr(own, field.name) not in (value, "auto")
-        rows.append([field.name.replace("_", " "), [text] if differs else text])
-    half = -(-len(rows) // 2)
-    rows = [left + right for left, right in zip(rows, rows[half:] + [["", ""]])][:half]
-    return html_page.table(f"The recipe {console.cut(name)}; a setting that this run changed is "
-                     "underlined", [], rows)
+        rows.append((field.name.replace("_", " "), [text] if differs else text))
+    return html_page.settings(f"The recipe {console.cut(name)}; a setting that this run changed "
+                              "is underlined", rows)
 
 
 def _system(folder, description, dataset):
@@ -244,20 +246,19 @@ def _system(folder, description, dataset):
     rows += [[f"from step {change['step']:,} on", f"{console.cut(change['what'])}: "
               f"{console.cut(change['now'])}, before {console.cut(change['before'])}"]
              for change in changes]
-    return html_page.table("Training", [], rows) + html_page.table(
-        "This test", [], [["TensorFlow", tf.__version__], ["processor", machine.processor()]])
+    return html_page.settings("Training", rows) + html_page.settings(
+        "This test", [["TensorFlow", tf.__version__], ["processor", machine.processor()]])
 
 
 def _reproduce(folder, name, recipe, description, path):
     words = ["cnn_train.py", *recipes.options(name, recipe)]
     if description["name"] == "folders":
         words += ["--data-dir", description["directory"]]
-    shown = console.cut(path, 500)
-    return (html_page.paragraph("This trains the same network on the same data again:")
-            + html_page.command(machine.command(*words))
-            + html_page.paragraph("This tests it, and writes this page; the first adds its pictures in "
-                            "full size:")
-            + html_page.command(machine.command("conv_visuals.py", "--run", folder.path) + "\n"
-                          + machine.command("restore_model.py", folder.path))
-            + html_page.paragraph(f"The tested weights are in {shown}. Runs on other processors and "
-                            "versions differ in the last digits."))
+    return "".join((
+        html_page.paragraph("This trains the same network on the same data again:"),
+        html_page.commands(machine.command(*words)),
+        html_page.paragraph("These test it, write this page, and draw its pictures one by one:"),
+        html_page.commands(machine.command("restore_model.py", folder.path),
+                           machine.command("conv_visuals.py", "--run", folder.path)),
+        html_page.paragraph(f"The tested weights are in {console.cut(path, 500)}. Other "
+                            "processors and versions give other last digits.")))
