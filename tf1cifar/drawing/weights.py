@@ -211,7 +211,7 @@ def class_weights(weights, names, title, figure=None):
         tiles = np.clip(tiles / (2 * highest) + 0.5, 0, 1)
     else:
         tiles = tiles[..., 0]
-    return draw_panels(figure, [enlarge(tiles, pixels)], [""], columns, f"{title}\n{note}",
+    return draw_panels(figure, [enlarge(tiles, pixels)], [], columns, f"{title}\n{note}",
                        None if planes == 3 else ("gray", lowest, highest, cut), names)
 
 
