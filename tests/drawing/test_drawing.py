@@ -323,8 +323,8 @@ def test_learning_curve_shows_errors_beside_losses_on_log_axes():
         assert axes.get_xlabel() == "epoch" and axes.get_yscale() == "log"
         assert axes.yaxis.get_gridlines()[0].get_visible()
         assert len({line.get_linestyle() for line in axes.lines}) == len(axes.lines)  # in gray too
-    assert list(curves(errors)) == [text.get_text() for text in errors.get_legend().get_texts()] == [
-        "training (while it learns)", "held out", "test"]
+    labels = [text.get_text() for text in errors.get_legend().get_texts()]
+    assert list(curves(errors)) == labels == ["training (while it learns)", "held out", "test"]
     for found, label, epochs, values in (  # a zero has no place on a log axis
             (errors, "training (while it learns)", [1, 2], [0.5, 0.25]),
             (errors, "held out", [1, 3], [0.6, 0.1]), (errors, "test", [2, 3], [0.4, 0.3]),

@@ -28,10 +28,10 @@ def test_gallery_shows_every_image_with_its_words():
 
 def test_prediction_lines():
     assert drawing.prediction_lines(["cat", "dog"], np.array([0.25, 0.75]), 0) == [
-        "dog 0.75", "not cat"]
+        "0.75 dog", "not cat"]
     assert drawing.prediction_lines(["cat", "dog"], np.array([0.25, 0.75]), 1) == [
-        "dog 0.75", "right"]
-    assert drawing.prediction_lines(["cat", "dog"], np.array([0.25, 0.75])) == ["dog 0.75"]
+        "0.75 dog", "right"]
+    assert drawing.prediction_lines(["cat", "dog"], np.array([0.25, 0.75])) == ["0.75 dog"]
 
 
 def test_deciding_pixels_are_light_where_they_speak_for_the_class():

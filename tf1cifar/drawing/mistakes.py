@@ -12,6 +12,7 @@ from tf1cifar.drawing.mosaics import SIGNED, enlarge, mosaic, place
 TILE = 120  # side of an image, in pixels
 GAP = 14
 LINE = 15   # height of a line of text, in pixels
+ROW_NAME = 24  # largest number of characters on the left of a row
 CHARACTER = 7.2  # width of a character
 FRAME = "#ff9d00"  # neither dark nor light
 
@@ -63,7 +64,8 @@ def _captioned(tiles, captions, title, columns, figure, row_names=None):
     height, width = tiles.shape[1:3]
     below = LINE * max([len(lines) for lines in captions if lines] or [0]) + 2
     spaced = np.concatenate([tiles, np.ones((len(tiles), below, width, 3), np.float32)], 1)
-    left = 16 + 9 * max(map(len, row_names)) if row_names else 16
+    row_names = [console.cut(console.plain(name), ROW_NAME) for name in row_names or ()]
+    left = 16 + 9 * max(map(len, row_names), default=0)
     figure = figure or Figure()
     axes, _ = place(figure, mosaic(spaced, columns, GAP, fill=1.0), title, left=left, right=16,
                     bottom=4)
@@ -79,14 +81,14 @@ def _captioned(tiles, captions, title, columns, figure, row_names=None):
             words = console.cut(console.plain(text), length)
             axes.text(x, y + height + LINE * (line + 0.85), words,
                       fontsize=8, va="baseline", parse_math=False)
-    for number, name in enumerate(row_names or ()):
-        axes.text(-8, number * (height + below + GAP) + height / 2, console.plain(name), fontsize=9,
-                  ha="right", va="center", parse_math=False)
+    for number, name in enumerate(row_names):
+        axes.text(-8, number * (height + below + GAP) + height / 2, name, fontsize=9, ha="right",
+                  va="center", parse_math=False)
     return figure, places
 
 
 def prediction_lines(class_names, probabilities, label=None):
-    """The lines under an image: the predicted class with its probability, and the label.
+    """The lines under an image: the probability of the predicted class, and the label.
 
     Args:
       class_names: list of str.
@@ -97,9 +99,9 @@ def prediction_lines(class_names, probabilities, label=None):
       A list of str.
     """
     best = int(probabilities.argmax())
-    lines = [f"{console.cut(class_names[best], 11)} {probabilities[best]:.2f}"]
+    lines = [f"{probabilities[best]:.2f} {class_names[best]}"]  # a long name is cut at its end
     if label is not None:
-        lines.append("right" if label == best else f"not {console.cut(class_names[label], 12)}")
+        lines.append("right" if label == best else f"not {class_names[label]}")
     return lines
 
 

@@ -57,7 +57,7 @@ def of_test(dataset, probabilities):
     if len(mistakes):
         pictures.append(Picture(
             "mistakes", "The surest mistakes", "The wrong predictions with the highest "
-            "probabilities: the predicted class, its probability, and the right class.",
+            "probabilities: the probability, the predicted class, and the right one.",
             functools.partial(gallery, mistakes[:MISTAKES])))
         rows, classes = _by_class(mistakes, labels, counts)
         pictures.append(Picture(
@@ -184,7 +184,7 @@ def of_decision(session, images, names, class_names, prepare, classes=2):
     likeliest = np.argsort(-session.run("probabilities:0", {"images:0": pixels}), 1,
                            kind="stable")[:, :classes]
     falls, probabilities = inspection.covered(session, pixels, likeliest)
-    captions = [[[name]] + [[f"{class_names[number]} {row[number]:.2f}",
+    captions = [[[name]] + [[f"{row[number]:.2f} {class_names[number]}",
                              f"up to {round(float(fall.flat[abs(fall).argmax()]), 3) + 0.0:+}"]
                             for number, fall in zip(chosen, maps)]
                 for name, chosen, maps, row in zip(names, likeliest, falls, probabilities)]
