@@ -14,7 +14,8 @@ All functions return HTML as a str. Texts are escaped here, so callers give plai
 
 import base64
 import html
-import io
+
+from tf1cifar import files
 
 STYLE = """
 :root { color-scheme: light; }
@@ -39,7 +40,8 @@ th, td { padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #bbb; text-align
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 td.n { white-space: nowrap; }
 dl { columns: 17rem; margin: .4rem 0; font-size: .95rem; }
-dl div { display: flex; padding: .15rem 0; border-bottom: 1px solid #bbb; break-inside: avoid; }
+dl div { display: flex; gap: .6rem; padding: .15rem 0; border-bottom: 1px solid #bbb;
+         break-inside: avoid; }
 dt { flex: 0 0 45%; } dd { margin: 0; overflow-wrap: anywhere; }
 dd b { text-decoration: underline; }
 pre { padding: .6rem; border: 1px solid #777; white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -97,11 +99,8 @@ def figure(heading, words, drawn, vector=False):
     Returns:
       HTML.
     """
-    content = io.BytesIO()
-    kind = "svg" if vector else "png"
-    drawn.savefig(content, format=kind, dpi=drawn.dpi, metadata={"Date": None} if vector else {})
     width = round(drawn.get_figwidth() * drawn.dpi)
-    data = base64.b64encode(content.getvalue()).decode()
+    data = base64.b64encode(files.figure_bytes(drawn, "svg" if vector else "png")).decode()
     image = "svg+xml" if vector else "png"
     return (f"<h3>{escaped(heading)}</h3>\n{paragraph(words)}"
             f'<div class="wide"><img style="width:{width}px;min-width:{round(width * 0.55)}px" '

@@ -117,7 +117,7 @@ def test_build_shows_swapped_classes_and_escapes_their_names(build):
     assert ["cat", "10", "40", "25.0%", "25.0%"] in page.rows
     assert ["fish", "30", "40", "75.0%"] in [row[:4] for row in page.rows]
     assert "<b>og" not in content and "<fast>" not in content and "<place>" not in content
-    assert "a <fast> one" in page.text
+    assert "a <fast> one" in page.text and "images/s" in page.text
 
 
 def test_build_needs_no_other_file_and_runs_nothing(build):

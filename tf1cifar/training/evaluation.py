@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import time
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ class Evaluation(NamedTuple):
     accuracy: float          # correct / N
     probabilities: np.ndarray = None  # float32 [N, classes]
     fetched: tuple = ()      # arrays [N, ...], the values of further tensors
+    seconds: float = 0.0     # of all batches, with the first, which is slower
 
     def line(self):
         """The line that every script prints of a test."""
@@ -47,7 +49,7 @@ def evaluate(session, split, prepare, fetches=()):
         return session.run(["logits:0", "loss:0", "probabilities:0", *fetches],
                            {"images:0": prepare(batch.images), "labels:0": batch.labels})
 
-    predictions, losses, arrays = [], [], []
+    predictions, losses, arrays, start = [], [], [], time.monotonic()
     batches = evaluation_batches(split)
     with (concurrent.futures.ThreadPoolExecutor(PARALLEL_BATCHES) as threads,
           console.progress(len(split.labels), "evaluating") as bar):
@@ -60,7 +62,8 @@ def evaluate(session, split, prepare, fetches=()):
     correct = int((predictions == split.labels).sum())
     probabilities, *fetched = map(np.concatenate, zip(*arrays))
     return Evaluation(predictions, sum(losses) / len(predictions), correct,
-                      correct / len(predictions), probabilities, tuple(fetched))
+                      correct / len(predictions), probabilities, tuple(fetched),
+                      time.monotonic() - start)
 
 
 def evaluation_batches(split, batch_size=BATCH_SIZE):

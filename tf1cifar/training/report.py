@@ -81,9 +81,9 @@ def build(session, folder, dataset, prepare, result, path, note=""):
         ("filters", "Filters", "".join(parts.get("filters", [])) or html_page.paragraph(
             "The network has neither convolutions nor weights of single pixels.")),
         ("layers", "What the network looks at", "".join(parts["layers"])),
-        ("system", "System and time", _system(folder, description, dataset)),
+        ("system", "System and time", _system(folder, description, result)),
         ("reproduce", "How to reproduce", _reproduce(folder, name, recipe, description, path))]
-    return html_page.page(f"{name} on {description['name']}", head, sections)
+    return html_page.page(f"{console.cut(name, 80)} on {description['name']}", head, sections)
 
 
 # ---------------------------------------------------------------------------------------
@@ -235,19 +235,21 @@ def _recipe_table(name, recipe):
                               "is underlined", rows)
 
 
-def _system(folder, description, dataset):
+def _system(folder, description, result):
     versions, changes = folder.read_versions()
     rows = [["data", f"{description['name']}: {description['training_images']:,} training, "
              f"{description.get('held_out_images', 0):,} held-out, "
-             f"{len(dataset.test.labels):,} test images"],
+             f"{len(result.predictions):,} test images"],
             ["images", "x".join(map(str, description["image_shape"]))],
-            ["checksum of the data", description["crc32"]]]
-    rows += [[name.replace("_", " "), value] for name, value in versions.items()]
+            ["checksum of the data", console.cut(description["crc32"])]]
+    rows += [[console.cut(name).replace("_", " "), value] for name, value in versions.items()]
     rows += [[f"from step {change['step']:,} on", f"{console.cut(change['what'])}: "
               f"{console.cut(change['now'])}, before {console.cut(change['before'])}"]
              for change in changes]
     return html_page.settings("Training", rows) + html_page.settings(
-        "This test", [["TensorFlow", tf.__version__], ["processor", machine.processor()]])
+        "This test", [["TensorFlow", tf.__version__], ["processor", machine.describe()], [
+            "time", f"{result.seconds:.1f} s, "
+            f"{len(result.predictions) / max(result.seconds, 1e-9):,.0f} images/s"]])
 
 
 def _reproduce(folder, name, recipe, description, path):
