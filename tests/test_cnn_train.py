@@ -18,6 +18,17 @@ def parse(line):
     return cnn_train.parse_arguments(line.split())
 
 
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_parse_arguments_reads_the_options_that_make_a_recipe(name):
+    own = recipes.RECIPES[name]
+    assert recipes.options(name, own) == ["--recipe", name]
+    for changes in ({"augment": (), "seed": 7}, {"augment": ("crop", "noise"), "steps_per_run": 1},
+                    {"epochs": 3, "steps": 0}, {"steps": 55}, {"learning_rate": 0.25},
+                    {"test_every_epoch": not own.test_every_epoch, "precision": "bfloat16"}):
+        recipe = dataclasses.replace(own, **changes)
+        assert cnn_train.parse_arguments(recipes.options(name, recipe))[0] == recipe
+
+
 def test_parse_arguments_has_a_flag_for_every_field(monkeypatch):
     every_option = {name for names in recipes.NETWORKS.values() for name in names}
     for network in recipes.NETWORKS:

@@ -4,6 +4,7 @@
     RECIPES      name -> Recipe of a tutorial
     NETWORKS     name of a network -> the settings that only some networks have
     to_dict      a Recipe as JSON; from_dict reads it back, of this and of every older format
+    options      the options of cnn_train.py that make a recipe
     differences  the settings that keep a run from being resumed
 
 The command line names a recipe and overrides single fields. The run folder keeps the result as
@@ -303,6 +304,30 @@ def differences(old, new):
             for field in dataclasses.fields(Recipe)
             if not field.metadata["resumable"]
             and getattr(old, field.name) != getattr(new, field.name)]
+
+
+def options(name, recipe):
+    """The options of cnn_train.py that make `recipe`.
+
+    Args:
+      name: the recipe's name in `RECIPES`.
+      recipe: the `Recipe`.
+
+    Returns:
+      A list of str, such as ['--recipe', 'lrn_cnn', '--batch-size', '250'].
+    """
+    words, own = ["--recipe", name], RECIPES.get(name, Recipe())
+    for field in dataclasses.fields(recipe):
+        value = getattr(recipe, field.name)
+        if value == getattr(own, field.name) or (
+                field.name == "steps" and not value):  # --epochs sets it to 0
+            continue
+        flag = "--" + field.name.replace("_", "-")
+        if field.type is bool:
+            words.append(flag if value else "--no-" + flag[2:])
+        else:
+            words += [flag, *((value or ["none"]) if field.type is tuple else [str(value)])]
+    return words
 
 
 # If the listing of a tutorial does not do what its text intends, the recipe follows the text;

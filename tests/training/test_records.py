@@ -91,6 +91,26 @@ def test_add_writes_the_same_metrics_after_a_resume(tmp_path):
     assert folder.metrics_file.read_bytes() == whole
 
 
+def test_add_draws_the_curve_after_long_epochs(tmp_path, monkeypatch):
+    """Of short epochs not after each: drawing must not take longer than the training."""
+    drawn, now = [], [100.0]
+    monkeypatch.setattr(records.time, "monotonic", lambda: now[0])
+
+    def save(figure, path):
+        drawn.append((figure, path))
+        now[0] += 0.5
+
+    monkeypatch.setattr(records.drawing, "learning_curve", lambda rows, title: len(rows))
+    monkeypatch.setattr(records.files, "save_figure", save)
+    log = records.Records(RunFolder(tmp_path), 0, "a test")
+    for step, seconds in ((6, 1), (12, 1), (18, 9), (24, 1)):
+        now[0] += seconds
+        log.add(row(step))
+    assert drawn == [(1, tmp_path / "learning_curve.png"), (3, tmp_path / "learning_curve.png")]
+    log.close()
+    assert drawn[2:] == [(4, tmp_path / "learning_curve.png")]
+
+
 def test_close_tells_of_a_curve_that_cannot_be_drawn(tmp_path, monkeypatch, capsys):
     """A person's settings of matplotlib may ask for LaTeX, which is not there."""
     def draw(*arguments):

@@ -1,5 +1,6 @@
 """The records of a run: metrics.csv, TensorBoard events and the learning curve."""
 
+import math
 import sys
 import time
 
@@ -10,6 +11,7 @@ from tf1cifar.plain_paths import plain
 from tf1cifar.training import run_folder
 
 LINE_WIDTH = 79  # columns of the line that ends an epoch
+CURVE_WAIT = 20  # the curve is drawn after an epoch if so many times its drawing time has passed
 LARGE_LOSS = 10  # an epoch with a loss of so many times that of the first batch is told
 
 # With these settings of a tutorial, whatever the others are, a large loss is what the tutorial has.
@@ -29,6 +31,7 @@ class Records:
 
     def __init__(self, folder, step, title):
         self.folder, self.title, self.warned = folder, title, False
+        self.next_curve = 0.0  # time at which the curve is drawn next, in seconds
         self.rows = [row for row in folder.read_metrics() if row["step"] <= step]
         recorded = {row["step"] for row in self.rows}
 
@@ -83,6 +86,8 @@ class Records:
     def add(self, row):
         """Record an epoch: write its events, then its line of metrics.csv, which makes it count.
 
+        The learning curve is drawn too, of short epochs not after each, so that it takes little.
+
         Args:
           row: dictionary of numbers with the keys `run_folder.METRICS`; None for a missing figure.
         """
@@ -94,6 +99,8 @@ class Records:
         self.rows.append({name: value if value is None else run_folder.cell_value(str(value))
                           for name, value in row.items()})
         self.folder.write_metrics(self.rows)
+        if time.monotonic() >= self.next_curve:
+            self._draw_curve()
 
     def warn_of_loss(self, first_loss, recipe):
         """Say once, on standard error, if the last epoch's loss is far above the first batch's.
@@ -127,12 +134,25 @@ class Records:
             self.writer.close()
             self.folder.require_present()
             if self.rows:
-                files.save_figure(drawing.learning_curve(self.rows, self.title),
-                                  self.folder.learning_curve)
+                self._draw_curve()
         except (OSError, errors.Failure, tf.errors.OpError):
             if not failed:
                 raise
+
+    def _draw_curve(self):
+        """Draw the learning curve, unless matplotlib has failed before."""
+        if self.next_curve == math.inf:
+            return
+        start = time.monotonic()
+        try:
+            files.save_figure(drawing.learning_curve(self.rows, self.title),
+                              self.folder.learning_curve)
+            now = time.monotonic()
+            self.next_curve = now + CURVE_WAIT * (now - start)
+        except OSError:
+            raise
         except Exception as error:  # whatever a person's settings of matplotlib lead to
+            self.next_curve = math.inf
             print(f"no learning curve is drawn, since matplotlib fails: {console.cut(error)}",
                   file=sys.stderr)
 
