@@ -323,7 +323,7 @@ def variables(path):
 def events(folder):
     """(step, tag, digest) of every summary value and graph in the event files, sorted."""
     found = []
-    for path in sorted(folder.events.iterdir()):
+    for path in folder.event_files():
         for event in tf.train.summary_iterator(plain(path)):
             if event.graph_def:
                 found.append((0, "graph", graph_digest(tf.GraphDef.FromString(event.graph_def))))
@@ -373,7 +373,7 @@ def traces(path):
     folder = RunFolder(path)
     latest = [saved(folder, kind)[-1][1] for kind in KINDS]
     files = {str(item.relative_to(path)) for item in path.rglob("*")
-             if item.is_file() and item.parent != folder.events} - {*OWN_FILES, *LINKS}
+             if item.is_file() and item not in folder.event_files()} - {*OWN_FILES, *LINKS}
     return {
         "files": files,
         "variables": [(pathlib.Path(checkpoint).name, variables(checkpoint))

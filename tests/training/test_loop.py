@@ -38,7 +38,7 @@ def test_train_leaves_a_whole_run_folder(whole_run, recipe):
     assert data["name"] == "cifar10"
     assert (data["training_images"], data["held_out_images"]) == (180, 20)
     assert whole_run.learning_curve.read_bytes().startswith(b"\x89PNG")
-    (events,) = whole_run.events.iterdir()
+    (events,) = whole_run.event_files()
     found = [(event.step, value.tag) for event in tf.train.summary_iterator(str(events))
              for value in event.summary.value]
     assert (18, "epoch/held_out_accuracy") in found and (6, "epoch/training_loss") in found

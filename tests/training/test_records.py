@@ -23,7 +23,7 @@ def summary(tag):
 def events(folder):
     """(step, tag) of every event; the tag of the graph is 'graph'."""
     found = []
-    for path in sorted(folder.events.iterdir()):
+    for path in folder.event_files():
         for event in tf.train.summary_iterator(str(path)):
             found += [(event.step, value.tag) for value in event.summary.value]
             found += [(event.step, "graph")] * bool(event.graph_def)
@@ -53,7 +53,7 @@ def test_records_drop_events_past_the_step(step, kept, started):
     assert events(started) == kept
     log.add_summary(summary("loss"), 10)
     assert events(started) == [*kept, (10, "loss")]
-    assert not [path for path in started.events.iterdir() if path.name.startswith(".")]
+    assert not [path for path in started.path.iterdir() if path.name.startswith(".")]
 
 
 def test_records_write_an_epoch_again_that_is_not_in_metrics(started):
@@ -67,7 +67,7 @@ def test_records_write_an_epoch_again_that_is_not_in_metrics(started):
 
 @pytest.mark.parametrize("cut", [1, 20, 50])
 def test_rewrite_events_drops_a_torn_event(cut, started):
-    (path,) = started.events.iterdir()
+    (path,) = started.event_files()
     path.write_bytes(path.read_bytes()[:-cut])
     records.Records(started, 9, "a test")
     assert events(started) == ALL[:6 if cut < 45 else 3]
@@ -76,7 +76,7 @@ def test_rewrite_events_drops_a_torn_event(cut, started):
 def test_records_of_starts_that_add_nothing_leave_no_files(started):
     for _ in range(3):
         records.Records(started, 9, "a test")
-    assert len(list(started.events.iterdir())) == 2
+    assert len(started.event_files()) == 2
 
 
 def test_add_writes_the_same_metrics_after_a_resume(tmp_path):
@@ -145,7 +145,7 @@ def test_close_does_not_hide_an_error(tmp_path, monkeypatch):
 def test_records_make_a_running_tensorboard_forget_later_steps(tmp_path):
     folder = RunFolder(tmp_path)
     records.Records(folder, 6, "a test")
-    (path,) = folder.events.iterdir()
+    (path,) = folder.event_files()
     logs = [(event.step, event.session_log.status)
             for event in tf.train.summary_iterator(str(path)) if event.HasField("session_log")]
     assert logs == [(7, tf.SessionLog.START)]

@@ -17,7 +17,7 @@ def folder(tmp_path):
     """A run folder with a complete checkpoint of each kind at step 12."""
     folder = RunFolder(tmp_path / "run")
     folder.checkpoints.mkdir(parents=True)
-    folder.events.mkdir()
+    folder.old_events.mkdir()
     for kind in ("model.ckpt", "best"):
         for suffix in SUFFIXES:
             (folder.checkpoints / f"{kind}-12{suffix}").touch()
@@ -173,7 +173,7 @@ def test_clear_removes_recipe_json_last(folder, monkeypatch):
     removed = []
     monkeypatch.setattr(files, "remove", removed.append)
     folder.clear()
-    assert set(removed) == {folder.checkpoints, folder.events, folder.recipe_file}
+    assert set(removed) == {folder.checkpoints, folder.old_events, folder.recipe_file}
     assert removed[-1] == folder.recipe_file
 
 

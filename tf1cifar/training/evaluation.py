@@ -20,6 +20,7 @@ class Evaluation(NamedTuple):
     loss: float              # mean over the images
     correct: int             # number of right predictions
     accuracy: float          # correct / N
+    probabilities: np.ndarray = None  # float32 [N, classes]
 
     def line(self):
         """The line that every script prints of a test."""
@@ -32,7 +33,8 @@ def evaluate(session, split, prepare):
     Several batches run at the same time, so that no core is idle between them.
 
     Args:
-      session: a session on a graph with images:0, labels:0, logits:0 and loss:0.
+      session: a session on a graph with images:0, labels:0, logits:0, probabilities:0
+        and loss:0.
       split: a `base.Split`.
       prepare: function of images -> float32 pixels, called in several threads.
 
@@ -40,21 +42,22 @@ def evaluate(session, split, prepare):
       An `Evaluation`.
     """
     def run(batch):
-        return session.run(["logits:0", "loss:0"],
+        return session.run(["logits:0", "probabilities:0", "loss:0"],
                            {"images:0": prepare(batch.images), "labels:0": batch.labels})
 
-    predictions, losses = [], []
+    predictions, probabilities, losses = [], [], []
     batches = evaluation_batches(split)
     with (concurrent.futures.ThreadPoolExecutor(PARALLEL_BATCHES) as threads,
           console.progress(len(split.labels), "evaluating") as bar):
-        for (_, labels), (logits, loss) in zip(batches, threads.map(run, batches)):
+        for (_, labels), (logits, shares, loss) in zip(batches, threads.map(run, batches)):
             predictions.append(logits.argmax(1))
+            probabilities.append(shares)
             losses.append(float(loss) * len(labels))
             bar.update(sum(map(len, predictions)))
     predictions = np.concatenate(predictions)
     correct = int((predictions == split.labels).sum())
     return Evaluation(predictions, sum(losses) / len(predictions), correct,
-                      correct / len(predictions))
+                      correct / len(predictions), np.concatenate(probabilities))
 
 
 def evaluation_batches(split, batch_size=BATCH_SIZE):
