@@ -25,17 +25,19 @@ from tf1cifar.training import comparison
 FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
 NUMERIC = ("test accuracy", "95 % interval", "held-out", "seconds", "images/s", "parameters")
 STYLE = """
-body { font: 16px/1.45 system-ui, sans-serif; color: #111; background: #fff; max-width: 80rem;
+body { font: 16px/1.45 system-ui, sans-serif; color: #111; background: #fff; max-width: 110rem;
        margin: 0 auto; padding: 1rem; }
+p, ul { max-width: 50rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; }
-th, td { padding: .3rem .7rem; text-align: left; vertical-align: top; white-space: nowrap;
+th, td { padding: .3rem .6rem; text-align: left; vertical-align: top; white-space: nowrap;
          border-bottom: 1px solid #bbb; }
-th { border-bottom: 2px solid #111; }
+th { vertical-align: bottom; border-bottom: 2px solid #111; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
-th:first-child, td:first-child { position: sticky; left: 0; background: #fff; }
-img { width: 100%; min-width: 40rem; }
+th:first-child, td:first-child { position: sticky; left: 0; background: #fff; padding-left: 0;
+         min-width: 8rem; max-width: 40vw; white-space: normal; overflow-wrap: anywhere; }
+img { width: 100%; min-width: 40rem; max-width: 80rem; }
 ul { padding-left: 1.2rem; font-size: .9rem; }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; } .wide { overflow: visible; }
                img { min-width: 0; } }
@@ -129,7 +131,7 @@ def draw(entries):
     count = sum(len(entry.runs) for entry in entries)
     return curves.comparison([entry.name for entry in entries],
                              [[run.rows for run in entry.runs] for entry in entries],
-                             f"{count} run{'s' * (count != 1)}, each after every epoch")
+                             f"{count} run{'s' * (count != 1)} after every epoch")
 
 
 def page(head, lines, entries, figure):
@@ -142,16 +144,16 @@ def page(head, lines, entries, figure):
     """
     def row(tag, cells):
         return "<tr>" + "".join(
-            f'<{tag}{" class=number" * (title in NUMERIC)}>{html.escape(text)}</{tag}>'
+            f'<{tag}{" class=number" * (title in NUMERIC)}>'
+            f'{html.escape(text).replace("_", "_<wbr>")}</{tag}>'
             for title, text in zip(head, cells)) + "</tr>"
 
     image = io.BytesIO()
     figure.savefig(image, format="svg", metadata={"Date": None})
     encoded = base64.b64encode(image.getvalue()).decode()
-    best = entries[0]
     count = sum(len(entry.runs) for entry in entries)
     alike = [f"{name}: {comparison.setting_text(value)}"
-             for name, value in best.runs[0].settings.items()
+             for name, value in entries[0].runs[0].settings.items()
              if name != "seed" and name not in head and value is not None]
     members = [run for entry in entries if len(entry.runs) > 1 for run in entry.runs]
     runs = "".join(
@@ -165,9 +167,9 @@ def page(head, lines, entries, figure):
         f"<h1>{count} runs side by side</h1>",
         '<div class="wide"><table><thead>', row("th", head), "</thead><tbody>",
         *[row("td", line) for line in lines], "</tbody></table></div>",
-        "<p>The best first. The interval holds the accuracy on other images of the same kind with "
-        "a probability of 95 % (Wilson). Seconds are those of the training steps. Runs that differ "
-        "in the seed alone are one line, mean ± standard deviation.</p>",
+        "<p>The run with the highest test accuracy comes first. Of such intervals (Wilson's), 95 % "
+        "hold the accuracy on all images of the kind. Seconds are those of the training steps. "
+        "Runs that differ in the seed alone are one line, with mean ± standard deviation.</p>",
         f'<h2>Curves</h2><div class="wide"><img alt="Training loss and error of each run after '
         f'every epoch" src="data:image/svg+xml;base64,{encoded}"></div>',
         *([f"<h2>Runs that differ in the seed alone</h2><ul>{runs}</ul>"] if members else []),

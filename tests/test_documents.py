@@ -25,7 +25,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in (
     ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").glob("*.md")))}
-SCRIPT = r"(?:cnn_train|restore_model|conv_visuals|(?:benchmarks|tests/stress)/\w+)\.py"
+SCRIPT = (r"(?:cnn_train|restore_model|conv_visuals|compare_runs|"
+          r"(?:benchmarks|tests/stress)/\w+)\.py")
 FENCED = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # The two entries in tables of recipes.py that belong to README's example of a network.
 ENTRIES = re.findall(r'`("my_cnn": .+?)`', README)
@@ -84,7 +85,7 @@ def test_commands_finds_every_form():
 
 def test_documents_have_commands_of_every_script():
     scripts = {words[0] for words in COMMANDS}
-    expected = {"cnn_train.py", "restore_model.py", "conv_visuals.py"}
+    expected = {"cnn_train.py", "restore_model.py", "conv_visuals.py", "compare_runs.py"}
     expected |= {f"tests/stress/{name}.py" for name in ("campaign", "fuzz")}
     expected |= {f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.py")
                  if path.name != "rivals.py"}  # a module without a command line

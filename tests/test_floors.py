@@ -14,13 +14,15 @@ PACKAGE = sorted((ROOT / "tf1cifar").rglob("*.py"))
 FLOORS = (
     ("errors",),
     ("console", "files", "locks", "machine", "plain_paths", "signals", "standard_error"),
-    ("recipes", "data", "networks", "losses", "drawing", "curves"), ("summaries",), ("graph",), ("training",))
+    ("recipes", "data", "networks", "losses", "drawing", "curves"),
+    ("summaries",), ("graph",), ("training",))
 
 # Scripts use these before they know that they need TensorFlow, or even the data.
 WITHOUT_NUMPY = ("errors", "console", "files", "locks", "machine", "plain_paths", "recipes",
-                 "networks", "signals", "training.run_folder", "training.comparison", "training.resume",
-                 "training.checkpoints")
-WITHOUT_TENSORFLOW = ("data", "data.feed", "data.preparation", "data.own_pictures", "drawing", "curves")
+                 "networks", "signals", "training.run_folder", "training.resume",
+                 "training.checkpoints", "training.comparison")
+WITHOUT_TENSORFLOW = ("data", "data.feed", "data.preparation", "data.own_pictures", "drawing",
+                      "curves")
 
 
 def floor_of(module):

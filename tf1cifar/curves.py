@@ -16,6 +16,7 @@ from tf1cifar import console
 DPI = 120
 DASHES = ("-", "--", "-.", ":")
 MOST_NAMES = 30  # names beside the curves
+HEIGHT = 0.75  # of the axes, as a share of the figure's
 LINE_HEIGHT = 0.17  # of a name, in inches
 KINDS = (("held_out_accuracy", "held-out error"), ("test_accuracy", "test error"),
          ("training_accuracy", "training error (while it learns)"))
@@ -39,7 +40,7 @@ def comparison(names, runs, title, figure=None):
     """
     figure = figure or Figure()
     figure.set_dpi(DPI)
-    figure.set_size_inches(11, max(4.5, 1.2 + LINE_HEIGHT * min(len(names), MOST_NAMES)))
+    figure.set_size_inches(11, max(4.5, LINE_HEIGHT / HEIGHT * min(len(names), MOST_NAMES)))
     figure.set_layout_engine("none")
     figure.suptitle(title, x=0.06, ha="left", fontsize=11, fontweight="bold", parse_math=False)
     kind, label = next(
@@ -49,7 +50,7 @@ def comparison(names, runs, title, figure=None):
     styles = [{"color": colours(0.88 * number / max(len(names) - 1, 1)),
                "linestyle": DASHES[number % len(DASHES)]} for number in range(len(names))]
     for number, (what, words) in enumerate((("training_loss", "training loss"), (kind, label))):
-        axes = figure.add_axes([0.06 + 0.37 * number, 0.13, 0.31, 0.75])
+        axes = figure.add_axes([0.06 + 0.37 * number, 0.13, 0.31, HEIGHT])
         axes.set(title=words, xlabel="epoch")
         ends = []
         for name, group, style in zip(names, runs, styles):
@@ -57,14 +58,15 @@ def comparison(names, runs, title, figure=None):
             for rows in group:
                 curve = points(rows, what)
                 if curve:
-                    axes.plot(*zip(*curve), linewidth=1.6, marker="o" if len(curve) == 1 else None,
-                              **style)
+                    axes.plot(*zip(*curve), linewidth=1.6, marker="o", markersize=4,
+                              markevery=[-1], **style)
                     last.append(curve[-1][1])
             if last:
                 ends.append((math.exp(sum(map(math.log, last)) / len(last)), name, style))
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:.3g}")
-        axes.yaxis.set_minor_formatter("{x:.3g}")
+        low, high = axes.get_ylim()
+        axes.yaxis.set_minor_formatter("{x:.3g}" if high < 12 * low else "")
         axes.tick_params(axis="y", which="both", labelsize=8)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.margins(x=0.02)
@@ -98,9 +100,9 @@ def _write_names(figure, axes, ends):
     figure.draw_without_rendering()  # the limits are known then
     wanted = [to_axes.transform((axes.get_xlim()[1], y))[1] for y, *_ in ends]
     for (_, name, style), wish, place in zip(ends, wanted, spread(wanted, gap)):
-        axes.plot([1.0, 1.03, 1.06, 1.12], [wish, wish, place, place], clip_on=False,
-                  transform=axes.transAxes, linewidth=1.2, color=style["color"])
-        axes.plot([1.06, 1.15], [place, place], clip_on=False, transform=axes.transAxes,
+        axes.plot([1.0, 1.02, 1.05], [wish, wish, place], clip_on=False, color="0.6",
+                  transform=axes.transAxes, linewidth=0.8)
+        axes.plot([1.05, 1.15], [place, place], clip_on=False, transform=axes.transAxes,
                   linewidth=1.6, **style)
         axes.text(1.165, place, console.cut(console.plain(name), 34), va="center", fontsize=8,
                   transform=axes.transAxes, parse_math=False)

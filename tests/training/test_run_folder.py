@@ -111,7 +111,8 @@ def test_locked_needs_a_folder(path, tmp_path):
 HALF_WRITTEN = [
     ".recipe.json.part", ".metrics.csv.part", ".learning_curve.png.part", ".result.json.part",
     ".mean_image.npy.part", ".saved_model.part/variables/variables.index",
-    ".saved_model.old.part/saved_model.pb", "events/.events.out.tfevents.17.part",
+    ".saved_model.old.part/saved_model.pb", ".times.csv.part",
+    "events/.events.out.tfevents.17.part",
     "checkpoints/checkpoint.tmp" + "0b" * 16, "checkpoints/best_checkpoint.tmp" + "0b" * 16,
     "checkpoints/model.ckpt-18.meta", "checkpoints/.model.ckpt-18.meta.part",
     "checkpoints/model.ckpt-18.data-00000-of-00001", "checkpoints/best-18.index.tempstate99",

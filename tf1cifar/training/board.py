@@ -141,7 +141,9 @@ def result(result, held_out_accuracy, dataset, prepare, title):
         counts.reshape(classes, classes), class_names, f"{title}: {result.line()}")))
     probabilities = result.probabilities.max(1)
     wrong = np.flatnonzero(result.predictions != test.labels)
-    wrong = wrong[np.argsort(-probabilities[wrong], kind="stable")][:MISTAKES]
+    # Where several probabilities are 1, those of the right classes tell which mistake is worse.
+    right = result.probabilities[wrong, test.labels[wrong]]
+    wrong = wrong[np.lexsort((right, -probabilities[wrong]))][:MISTAKES]
     if len(wrong):
         images = test.images[wrong]
         lines = [[f"is {class_names[test.labels[number]]}",

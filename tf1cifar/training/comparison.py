@@ -144,7 +144,8 @@ def mean_and_deviation(values):
 def entries(runs):
     """Put the runs that differ in the seed alone together, the highest test accuracy first.
 
-    Runs of one seed that differ in nothing stay apart: they say nothing about chance.
+    Runs of one seed that differ in nothing stay apart: they say nothing about chance. The names are
+    the paths from the folder that holds all runs.
 
     Args:
       runs: list of `Run`.
@@ -157,12 +158,17 @@ def entries(runs):
         key = tuple((name, str(value)) for name, value in run.settings.items()
                     if name not in ("seed", *MACHINE, *REPORTS))
         groups.setdefault(key, []).append(run)
+    folder = os.path.commonpath([os.path.dirname(run.path) for run in runs])
     found = []
+
+    def name(run):
+        return os.path.relpath(run.path, folder or os.curdir) if len(runs) > 1 else run.path
+
     for group in groups.values():
         if len({run.settings["seed"] for run in group}) == len(group) > 1:
-            found.append(Entry(common_name([run.path for run in group]), group))
+            found.append(Entry(common_name(list(map(name, group))), group))
         else:
-            found += [Entry(console.cut(run.path, LABEL_LENGTH), [run]) for run in group]
+            found += [Entry(console.cut(name(run), LABEL_LENGTH), [run]) for run in group]
 
     def accuracy(entry):
         return statistics.fmean(entry.values(lambda run: run.test_accuracy) or [-1])
@@ -217,19 +223,20 @@ def table(found):
     Returns:
       (head, lines): list of str, and a list of as long lists of str.
     """
-    columns = {"run": [entry.name for entry in found], **differences(found)}
-    figures = {
+    def filled(figures):
+        texts = {title: [_text(entry, figure, form) for entry in found]
+                 for title, (figure, form) in figures.items()}
+        return {title: column for title, column in texts.items() if any(column)}
+
+    columns = {"run": [entry.name for entry in found]} | filled({
         "test accuracy": ((lambda run: run.test_accuracy), "{:.4f}"),
         "95 % interval": (_interval, "{}"),
-        "held-out": ((lambda run: run.held_out_accuracy), "{:.4f}"),
+        "held-out": ((lambda run: run.held_out_accuracy), "{:.4f}")
+    }) | differences(found) | filled({
         "seconds": ((lambda run: run.seconds), "{:,.1f}"),
         "images/s": ((lambda run: run.images_per_second()), "{:,.0f}"),
-        "parameters": ((lambda run: run.parameters), "{:,}")}
-    for title, (figure, form) in figures.items():
-        texts = [_text(entry, figure, form) for entry in found]
-        if any(texts):
-            columns[title] = texts
-    columns["state"] = [_states(entry) for entry in found]
+        "parameters": ((lambda run: run.parameters), "{:,}")
+    }) | {"state": [_states(entry) for entry in found]}
     return list(columns), [list(line) for line in zip(*columns.values())]
 
 
@@ -257,7 +264,7 @@ def _states(entry):
     states = {run.state for run in entry.runs}
     done = sum(run.finished for run in entry.runs)
     if len(states) == 1:
-        return f"{len(entry.runs)} {states.pop()}"
+        return states.pop()
     return f"{done} of {len(entry.runs)} finished"
 
 
