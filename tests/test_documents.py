@@ -177,8 +177,9 @@ def test_readme_network_is_a_network(my_cnn, monkeypatch):
         assert model.logits.shape.as_list() == [None, 10]
 
 
-def test_readme_notebook_cell_classifies_a_picture(tmp_path, monkeypatch, capsys):
-    (source,) = [block for block in FENCED.findall(README) if "restored(folder)" in block]
+def test_notebook_cell_classifies_a_picture(tmp_path, monkeypatch, capsys):
+    (source,) = [block for block in FENCED.findall(DOCUMENTS["docs/places.md"])
+                 if "restored(folder)" in block]
     with tarfile.open(ROOT / "tests/fixtures/runs/no-lrn.tar.xz") as archive:
         archive.extractall(tmp_path / "runs", filter="data")
     (tmp_path / "runs/no-lrn").rename(tmp_path / "runs/lrn_cnn")

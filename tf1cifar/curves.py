@@ -18,6 +18,7 @@ DASHES = ("-", "--", "-.", ":")
 MOST_NAMES = 30  # names beside the curves
 HEIGHT = 0.75  # of the axes, as a share of the figure's
 LINE_HEIGHT = 0.17  # of a name, in inches
+MOST = 1e100  # of a number that is drawn
 KINDS = (("held_out_accuracy", "held-out error"), ("test_accuracy", "test error"),
          ("training_accuracy", "training error (while it learns)"))
 
@@ -79,12 +80,12 @@ def comparison(names, runs, title, figure=None):
 def points(rows, what):
     """[(epoch, positive number)] of a figure of metrics.csv; an accuracy becomes an error.
 
-    Numbers that are missing, not finite, or have no place on a log axis are left out.
+    Numbers that are missing, beyond all reason, or have no place on a log axis are left out.
     """
     found = [(row["epoch"], row[what] if what == "training_loss" else 1 - row[what])
              for row in rows if row[what] is not None]
-    return [(epoch, value) for epoch, value in found if math.isfinite(epoch)
-            and 0 < value < math.inf]
+    return [(epoch, value) for epoch, value in found
+            if 0 <= epoch < MOST and 1 / MOST < value < MOST]
 
 
 def _write_names(figure, axes, ends):

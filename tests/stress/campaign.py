@@ -10,7 +10,8 @@ With --faults, n takes every value. A kill is SIGKILL, and a failing operation r
 
 Every stopped run is started again until it is finished. The finished run must then equal an
 undisturbed run bit for bit: all variables of the latest checkpoints and of the SavedModel, all
-events, metrics.csv, recipe.json, result.json, the learning curve, and the list of files. A start
+events, metrics.csv, recipe.json, result.json, the learning curve, and the list of files; of
+times.csv, which has the seconds of the run, the number of images. A start
 that fails must print one line on standard error, exit with status 1, and leave good checkpoints
 only.
 
@@ -380,6 +381,7 @@ def traces(path):
                       for checkpoint in latest],
         "SavedModel": variables(str(folder.saved_model / "variables/variables")),
         "events": events(folder),
+        "images in times.csv": sum(row["images"] for row in folder.read_times()),
         **{item.name: item.read_bytes() for item in (
             folder.metrics_file, folder.result_file, folder.learning_curve)},
         **{"recipe.json": folder.recipe_file.read_bytes()}}

@@ -22,6 +22,7 @@ NORMAL_QUANTILE = 1.959964  # between minus and plus this lie 95 % of the normal
 # Parts of the record in recipe.json on which seconds or last bits depend.
 MACHINE = ("device", "processor", "cores", "tensorflow")
 MOST_PARAMETERS = 10 ** 12
+SHORTEST = 1e-6  # seconds of a run that are a time
 LABEL_LENGTH = 60
 # Settings on which no result depends, so that runs may differ in them.
 REPORTS = tuple(field.name for field in dataclasses.fields(recipes.Recipe)
@@ -46,7 +47,7 @@ class Run(NamedTuple):
 
     def images_per_second(self):
         """The number of images in a second of training, None if it is not known."""
-        return self.images / self.seconds if self.seconds else None
+        return self.images / self.seconds if self.seconds and self.seconds > SHORTEST else None
 
 
 class Entry(NamedTuple):
