@@ -35,8 +35,8 @@ def parse_arguments(arguments=None):
 
     Returns:
       (recipe, options): a `recipes.Recipe`, and a namespace with recipe (its name),
-      list_recipes, data_dir, run_dir, device, profile, overwrite and dataset_named (whether
-      --dataset is on the line).
+      list_recipes, summary, data_dir, run_dir, device, profile, overwrite and dataset_named
+      (whether --dataset is on the line).
 
     Raises:
       errors.UserError: the command line has a mistake.
@@ -70,6 +70,8 @@ def parse_arguments(arguments=None):
         "--profile", action="store_true", help="write traces of three calls of session.run to "
         "R/profile/, for chrome://tracing or ui.perfetto.dev")
     parser.add_argument("--list-recipes", action="store_true", help="list the recipes and exit")
+    parser.add_argument("--summary", action="store_true",
+                        help="print the layers of the network and exit")
     options = parser.parse_args(arguments)
 
     given = {field.name: getattr(options, field.name) for field in fields
@@ -162,6 +164,21 @@ def load_data(recipe, options):
         return recipe, data.load("shapes")
 
 
+def print_summary(recipe, image_shape, num_classes):
+    """Print the layers of the recipe's network.
+
+    Args:
+      recipe: a `recipes.Recipe`.
+      image_shape: (height, width, channels) of the images of the data set.
+      num_classes: number of classes.
+    """
+    from tf1cifar.data import preparation
+    from tf1cifar.training import network_summary
+    shape = preparation.prepared_shape(image_shape, recipe.preparation)
+    for line in network_summary.lines(recipe, shape, num_classes):
+        console.say(line)
+
+
 def check(recipe, description):
     """Raise an `errors.UserError` if the recipe cannot be trained on the data set described."""
     from tf1cifar.data import preparation
@@ -212,10 +229,17 @@ def main(arguments=None):
     recipe, options = parse_arguments(arguments)
     if options.list_recipes:
         return list_recipes()
+    if options.summary and recipe.dataset != "folders":  # which needs no data
+        from tf1cifar import data
+        with console.quiet_tensorflow():
+            return print_summary(recipe, *data.FORMS[recipe.dataset])
     recipe, dataset = load_data(recipe, options)
     from tf1cifar import data
     description = data.describe(dataset, recipe)
     check(recipe, description)
+    if options.summary:
+        with console.quiet_tensorflow():
+            return print_summary(recipe, description["image_shape"], len(dataset.class_names))
     folder = (RunFolder(options.run_dir) if options.run_dir
               else resume.default_folder(options.recipe, recipe, description))
     with folder.locked():
@@ -269,6 +293,8 @@ def train(plan, dataset, folder, options):
         versions, changes, lines = resume.changes(folder, versions)
         for line in lines:
             print(line, file=sys.stderr)
+    else:
+        print_summary(recipe, plan.description["image_shape"], len(dataset.class_names))
     folder.write_description(name, recipe, plan.description, versions, changes)
     with signals.caught() as caught:
         result = loop.train(recipe, dataset, folder, options.device, options.profile,

@@ -1,5 +1,6 @@
 """The command line of cnn_train.py, which is made from the fields of a recipe."""
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -9,7 +10,7 @@ import sys
 import pytest
 
 import cnn_train
-from tf1cifar import errors, recipes
+from tf1cifar import data, errors, recipes
 
 RECIPE = recipes.RECIPES["lrn_cnn"]
 
@@ -154,3 +155,20 @@ def test_few_steps_are_told_of_own_pictures():
     assert not cnn_train.few_steps(dataclasses.replace(own, epochs=50), 950)
     assert not cnn_train.few_steps(dataclasses.replace(own, steps=50), 950)
     assert not cnn_train.few_steps(dataclasses.replace(own, dataset="shapes"), 950)
+
+
+def test_print_summary_needs_no_data(monkeypatch, capsys):
+    """--summary answers on a machine without the data set."""
+    monkeypatch.setattr(data, "load", None)
+    monkeypatch.setattr(cnn_train.console, "quiet_tensorflow", contextlib.nullcontext)
+    assert cnn_train.main(["--summary", "--recipe", "softmax", "--dataset", "cifar100"]) is None
+    head, *_, output, sums = capsys.readouterr().out.splitlines()
+    assert head.split() == ["layer", "operations", "output", "parameters", "arithmetic"]
+    assert output.split() == ["output", "dense", "100", "307,300", "100.0%"]
+    assert sums == "307,300 parameters, 307 thousand multiplications an image"
+
+
+def test_forms_are_those_of_the_data_sets():
+    assert data.FORMS.keys() == set(recipes.DATASETS) - {"folders"}
+    assert data.FORMS["cifar10"] == ((32, 32, 3), len(data.cifar10.CLASS_NAMES))
+    assert data.FORMS["mnist"] == ((28, 28, 1), len(data.mnist.CLASS_NAMES))

@@ -23,7 +23,7 @@ from tf1cifar.data import shapes
 from tf1cifar.training.run_folder import RunFolder
 
 ROOT = pathlib.Path(__file__).parents[1]
-SCRIPTS = ("cnn_train.py", "restore_model.py", "conv_visuals.py")
+SCRIPTS = ("cnn_train.py", "restore_model.py", "conv_visuals.py", "compare_runs.py")
 
 
 def environment_of(folder, **changes):

@@ -25,7 +25,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in (
     ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").glob("*.md")))}
-SCRIPT = r"(?:cnn_train|restore_model|conv_visuals|(?:benchmarks|tests/stress)/\w+)\.py"
+SCRIPT = (r"(?:cnn_train|restore_model|conv_visuals|compare_runs|"
+          r"(?:benchmarks|tests/stress)/\w+)\.py")
 FENCED = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # The two entries in tables of recipes.py that belong to README's example of a network.
 ENTRIES = re.findall(r'`("my_cnn": .+?)`', README)
@@ -84,7 +85,7 @@ def test_commands_finds_every_form():
 
 def test_documents_have_commands_of_every_script():
     scripts = {words[0] for words in COMMANDS}
-    expected = {"cnn_train.py", "restore_model.py", "conv_visuals.py"}
+    expected = {"cnn_train.py", "restore_model.py", "conv_visuals.py", "compare_runs.py"}
     expected |= {f"tests/stress/{name}.py" for name in ("campaign", "fuzz")}
     expected |= {f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.py")
                  if path.name != "rivals.py"}  # a module without a command line
@@ -176,8 +177,9 @@ def test_readme_network_is_a_network(my_cnn, monkeypatch):
         assert model.logits.shape.as_list() == [None, 10]
 
 
-def test_readme_notebook_cell_classifies_a_picture(tmp_path, monkeypatch, capsys):
-    (source,) = [block for block in FENCED.findall(README) if "restored(folder)" in block]
+def test_notebook_cell_classifies_a_picture(tmp_path, monkeypatch, capsys):
+    (source,) = [block for block in FENCED.findall(DOCUMENTS["docs/places.md"])
+                 if "restored(folder)" in block]
     with tarfile.open(ROOT / "tests/fixtures/runs/no-lrn.tar.xz") as archive:
         archive.extractall(tmp_path / "runs", filter="data")
     (tmp_path / "runs/no-lrn").rename(tmp_path / "runs/lrn_cnn")

@@ -15,15 +15,16 @@ FLOORS = (
     ("errors",),
     ("arguments", "console", "files", "locks", "machine", "plain_paths", "signals",
      "standard_error"),
-    ("recipes", "data", "networks", "losses", "optimizers", "drawing", "assessment", "html_page"),
+    ("recipes", "data", "networks", "losses", "optimizers", "drawing", "assessment", "html_page",
+     "curves"),
     ("summaries",), ("graph",), ("training",))
 
 # Scripts use these before they know that they need TensorFlow, or even the data.
 WITHOUT_NUMPY = ("errors", "console", "files", "locks", "machine", "plain_paths", "recipes",
                  "networks", "signals", "training.run_folder", "training.resume",
-                 "training.checkpoints")
+                 "training.checkpoints", "training.comparison")
 WITHOUT_TENSORFLOW = ("data", "data.feed", "data.preparation", "data.own_pictures", "drawing",
-                      "assessment", "html_page")
+                      "assessment", "html_page", "curves")
 
 
 def floor_of(module):

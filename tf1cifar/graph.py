@@ -25,7 +25,7 @@ class ResidentTraining(NamedTuple):
     load_images: tf.Operation  # copies a part of the images, fed as images:0, and their labels
     offset: tf.Tensor          # int64 [], a placeholder: position of that part among all images
     indices: tf.Tensor         # int64 [S, B], a placeholder: positions of each step's images
-    loss: tf.Tensor            # float32 [], mean over the steps; fetching it trains
+    losses: tf.Tensor          # float32 [S], the loss of each step; fetching them trains
     accuracy: tf.Tensor        # float32 [], mean over the steps; fetching it trains
 
 
@@ -43,7 +43,7 @@ class Model(NamedTuple):
     train_op: tf.Operation      # one training step, which also updates the epoch's sums
     resident: ResidentTraining  # the loop over resident images; None if batches are fed
     step_inputs: tuple          # tensors to feed when session.run trains, in the order of `Feed`
-    step_fetches: tuple         # tensors to fetch then: loss, accuracy, and operations to run
+    step_fetches: tuple         # what to fetch then: losses, accuracy, and operations to run
     epoch_loss: tf.Tensor       # float64 [], mean training loss of the epoch so far
     epoch_accuracy: tf.Tensor   # float64 [], training accuracy of the epoch so far
     start_epoch: tf.Operation   # sets the epoch's sums to zero
@@ -107,7 +107,7 @@ def build(recipe, image_shape, num_classes, training_images):
     if recipe.steps_per_run > 1:
         resident = _resident_training(resident_step, images, labels, training_images,
                                       _dtype(recipe))
-        step_inputs, step_fetches = (resident.indices,), (resident.loss, resident.accuracy)
+        step_inputs, step_fetches = (resident.indices,), (resident.losses, resident.accuracy)
     use_averages = tf.group([variable.assign(averages.average(variable))
                              for variable in tf.trainable_variables()] if averages else [],
                             name="use_averages")
@@ -281,24 +281,25 @@ def _resident_training(training_step, images, labels, training_images, dtype):
     def batch(number):
         return tf.gather(all_images, indices[number]), tf.gather(all_labels, indices[number])
 
-    def body(number, images, labels, loss_sum, accuracy_sum):
+    def body(number, images, labels, losses, accuracy_sum):
         with tf.variable_scope(tf.get_variable_scope(), reuse=True):
             loss, hits, step = training_step(images, labels)
         # The next batch is gathered during the step, at no cost to large networks.
         next_batch = batch(tf.minimum(number + 1, steps - 1))
         with tf.control_dependencies([step]):
-            return (number + 1, *next_batch, loss_sum + loss,
+            return (number + 1, *next_batch, losses.write(number, loss),
                     accuracy_sum + tf.reduce_mean(tf.cast(hits, tf.float32)))
 
     graph = tf.get_default_graph()
     before = {key: len(graph.get_collection(key)) for key in graph.get_all_collection_keys()}
-    *_, loss_sum, accuracy_sum = tf.while_loop(
-        lambda number, *_: number < steps, body, [0, *batch(0), 0.0, 0.0], name="training_loop",
+    *_, losses, accuracy_sum = tf.while_loop(
+        lambda number, *_: number < steps, body,
+        [0, *batch(0), tf.TensorArray(tf.float32, steps, element_shape=[]), 0.0],
+        name="training_loop",
         parallel_iterations=1)  # a step needs the weights of the step before it
     # The loop's body adds its own tensors to the graph's collections, but the graph outside the
     # loop cannot use them.
     for key in graph.get_all_collection_keys():
         del graph.get_collection_ref(key)[before.get(key, 0):]
-    return ResidentTraining(load_images, offset, indices,
-                            loss_sum / tf.cast(steps, tf.float32),
+    return ResidentTraining(load_images, offset, indices, losses.stack(),
                             accuracy_sum / tf.cast(steps, tf.float32))

@@ -24,6 +24,10 @@ from tf1cifar.data import (
 TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100",
           "cifar100-coarse": "CIFAR-100", "mnist": "MNIST", "shapes": "shapes",
           "folders": "your own pictures"}
+# (height, width, channels) of the images, and the number of classes, where no picture decides them.
+FORMS = {"cifar10": ((32, 32, 3), 10), "cifar100": ((32, 32, 3), 100),
+         "cifar100-coarse": ((32, 32, 3), 20), "mnist": ((28, 28, 1), 10),
+         "shapes": ((shapes.SIZE, shapes.SIZE, 3), len(shapes.CLASS_NAMES))}
 DOWNLOAD_HINTS = {"cifar10": cifar10.DOWNLOAD_HINT, "cifar100": cifar100.DOWNLOAD_HINT,
                   "cifar100-coarse": cifar100.DOWNLOAD_HINT, "mnist": mnist.DOWNLOAD_HINT,
                   "shapes": "The data set shapes is drawn and needs no download.",

@@ -19,7 +19,7 @@ import tensorflow.compat.v1 as tf
 from tf1cifar import console, errors, graph
 from tf1cifar.data import base, preparation
 from tf1cifar.data.feed import Feed
-from tf1cifar.training import export
+from tf1cifar.training import export, resume, tracing
 from tf1cifar.training.checkpoints import Checkpoints
 from tf1cifar.training.evaluation import averaged_weights, evaluate
 from tf1cifar.training.records import Records, epoch_line
@@ -29,7 +29,6 @@ from tf1cifar.training.session import (
     initialize,
     session_config,
     tensorflow_errors_as_failures,
-    traced_run,
 )
 
 # The calls of session.run that --profile traces. The first ones are slower: they allocate memory.
@@ -92,17 +91,18 @@ def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lam
                         break
                     trainer.train_until(feed.epoch_end(trainer.step))
 
-            # Test and export
-            checkpoint_step, path = trainer.checkpoints.restore_final(session)
-            session.run(model.use_averages)
-            result = trainer.evaluate(dataset.test, feed.prepare)
+                # Test and export
+                checkpoint_step, path = trainer.checkpoints.restore_final(session)
+                session.run(model.use_averages)
+                result = trainer.evaluate(dataset.test, feed.prepare)
+                trainer.records.add_result(result, checkpoint_step, dataset, feed.prepare)
             export.saved_model(session, folder.saved_model)
             folder.write_result({
                 "trained_steps": trainer.step,
                 "early_stopping": trainer.records.stops_early(recipe.early_stopping),
                 "checkpoint": pathlib.Path(path).name, "checkpoint_step": checkpoint_step,
                 "test_accuracy": result.accuracy, "test_correct": result.correct,
-                "test_images": len(dataset.test.labels)})
+                "test_images": len(dataset.test.labels), "parameters": graph.parameters()})
             return result
 
 
@@ -136,9 +136,7 @@ class Trainer:
             for start, images, labels in feed.resident_parts():
                 session.run(model.resident.load_images, {
                     model.resident.offset: start, model.images: images, model.labels: labels})
-        name, _, data = folder.read_description()
-        title = console.plain(base.title(data["name"], data["directory"]))
-        self.records = Records(folder, self.step, f"{name} on {title}")
+        self.records = Records(folder, self.step, resume.title(folder), recipe, feed.total_steps)
 
     def train_until(self, end):
         """Train up to step `end`, at most to the end of the epoch."""
@@ -148,6 +146,7 @@ class Trainer:
             self.seconds, self.images = 0.0, 0
         if not self.step:
             self.first_loss = self.session.run(self.model.loss, self.batch_feed(0))
+            self.records.add_filters(self.session, feed.image_shape, 0)
         first, start = self.step, time.monotonic() - self.seconds
         with (contextlib.closing(feed.runs(self.step, end)) as runs,
               console.progress(end - first, f"epoch {first // feed.steps_per_epoch + 1}") as bar):
@@ -155,9 +154,10 @@ class Trainer:
                 if recipe.summary_every and self.step % recipe.summary_every == 0:
                     self.records.add_summary(self.session.run(
                         self.model.summaries, self.batch_feed(self.step)), self.step + 1)
-                loss, accuracy = self.run_steps(arrays)
+                loss, accuracy, losses = self.run_steps(arrays)
                 if not np.isfinite(loss):
                     raise self._diverged(loss)
+                self.records.add_losses(self.step, losses)
                 self.images += feed.images_seen(self.step, count)
                 self.step, self.last_loss = self.step + count, loss
                 self.seconds = time.monotonic() - start
@@ -171,13 +171,14 @@ class Trainer:
                            remaining=feed.total_steps - end)
 
     def run_steps(self, arrays):
-        """Train on `arrays`, which `Feed.runs` gave; (loss, accuracy), means over the steps."""
+        """Train on `arrays`, which `Feed.runs` gave; (mean loss, mean accuracy, all losses)."""
         self.session_runs += 1
         trace_file = None
         if self.profile and self.session_runs in PROFILED_RUNS:
             trace_file = self.folder.profile / f"step-{self.step}.json"
-        return traced_run(self.session, self.model.step_fetches,
-                          dict(zip(self.model.step_inputs, arrays)), trace_file)[:2]
+        losses, accuracy, *_ = tracing.run(self.session, self.model.step_fetches, dict(
+            zip(self.model.step_inputs, arrays)), trace_file)
+        return np.mean(losses), accuracy, np.atleast_1d(losses)
 
     def batch_feed(self, step):
         """The `feed_dict` of the batch of a training step."""
@@ -193,6 +194,7 @@ class Trainer:
         """
         loss, accuracy, rate = self.session.run(
             [self.model.epoch_loss, self.model.epoch_accuracy, self.model.learning_rate])
+        self.records.add_filters(self.session, self.feed.image_shape, self.step)
         row = {**dict.fromkeys(METRICS), "epoch": self.step / self.feed.steps_per_epoch,
                "step": self.step, "learning_rate": rate, "training_loss": loss,
                "training_accuracy": accuracy}
@@ -237,6 +239,7 @@ class Trainer:
         loss = self.session.run(self.model.loss, batch)
         if not np.isfinite(loss):
             raise self._diverged(loss)
+        self.records.add_time(self.step, self.images, self.seconds)
         with self.session.graph.as_default():  # each thread has its own default graph
             self.checkpoints.save(self.session, self.step)
 

@@ -1,6 +1,7 @@
 """The decision about a run folder: which one, and start anew, resume or leave a finished run alone.
 
     run_name        the name of a run, from which titles and the default folder are made
+    title           the heading of a run's figures
     default_folder  the run folder of a command that names none
     decide          start anew, resume, or leave a finished run alone
     changes         what is different since the run began and decides over its bits
@@ -10,7 +11,7 @@ import dataclasses
 import sys
 from typing import NamedTuple
 
-from tf1cifar import errors, recipes
+from tf1cifar import console, errors, recipes
 from tf1cifar.training.checkpoints import Checkpoints
 from tf1cifar.training.run_folder import RunFolder
 
@@ -36,6 +37,13 @@ def run_name(name, recipe):
     if recipe.network == recipes.RECIPES[name].network:
         return name
     return f"{name} with network {recipe.network}"
+
+
+def title(folder):
+    """The heading of the figures of the run in a `run_folder.RunFolder`."""
+    from tf1cifar.data import base
+    name, _, dataset = folder.read_description()
+    return console.plain(f"{name} on {base.title(dataset['name'], dataset['directory'])}")
 
 
 def default_folder(name, recipe, description):
