@@ -84,6 +84,7 @@ def build(recipe, image_shape, num_classes, training_images):
     averages = _moving_averages(recipe, global_step)
 
     logits = tf.identity(network_logits(recipe, images, num_classes, is_training), "logits")
+    networks.check_frozen(recipe)
     probabilities = tf.nn.softmax(logits, name="probabilities")
     loss = tf.identity(_loss(recipe, logits, labels), "loss")
     hits = _hits(logits, labels)
@@ -146,7 +147,12 @@ def network_logits(recipe, images, num_classes, is_training):
     """
     inference = networks.get(recipe.network)
     options = {name: getattr(recipe, name) for name in recipes.NETWORKS[recipe.network]}
-    with tf.variable_scope(tf.get_variable_scope(), custom_getter=_seeded_by_name):
+    def variable(getter, name, *arguments, **settings):
+        if recipe.freezes(name):
+            settings["trainable"] = False
+        return _seeded_by_name(getter, name, *arguments, **settings)
+
+    with tf.variable_scope(tf.get_variable_scope(), custom_getter=variable):
         logits = inference(tf.cast(images, _dtype(recipe)), num_classes, is_training, **options)
     return tf.cast(logits, tf.float32)
 

@@ -15,7 +15,7 @@ This file does not import TensorFlow or NumPy, so `--help` and argument errors a
 import dataclasses
 import math
 
-FORMAT = 3  # format of recipe.json; files without a number have format 1, see `upgrade`
+FORMAT = 4  # format of recipe.json; files without a number have format 1, see `upgrade`
 
 # Each network of tf1cifar/networks/ and the recipe fields that are the keyword-only parameters of
 # its `inference`. A test compares this table with the functions.
@@ -113,6 +113,9 @@ class Recipe:
     moving_average: float = _field(
         LOSS, 0.0, "decay of moving averages of the weights, which are then evaluated in the "
         "weights' place; 0 for none", minimum=0.0, below=1.0)
+    freeze: tuple = _field(
+        LOSS, (), "layers whose weights and batch statistics stay as they are at the start, such as "
+        "conv1; a layer's name is the first part of the names of its variables")
 
     steps_per_run: int = _field(
         COMPUTATION, 1, "number of training steps in one session.run, as a loop in the graph over "
@@ -177,6 +180,10 @@ class Recipe:
             raise ValueError(f"early_stopping is {self.early_stopping}, expected 0 without "
                              "held-out images; give --held-out 0.1")
 
+    def freezes(self, name):
+        """Whether the variable `name` is in one of the scopes in `freeze`."""
+        return any(f"{name}/".startswith(f"{scope}/") for scope in self.freeze)
+
     def steps_per_epoch(self, training_images):
         """Number of batches in one pass over `training_images` images; the last may be smaller."""
         return -(-training_images // self.batch_size)
@@ -191,6 +198,9 @@ def _check(field, value):
     limits = field.metadata
     if type(value) is not field.type:
         raise ValueError(f"{field.name} is {value!r}, expected {field.type.__name__}")
+    if field.type is tuple and not limits["choices"] and not all(
+            isinstance(item, str) and 0 < len(item) <= 200 for item in value[:1000]):
+        raise ValueError(f"{field.name} is {str(value)[:200]}, expected names")
     if limits["choices"]:
         for item in value if field.type is tuple else (value,):
             if item not in limits["choices"]:
@@ -240,8 +250,8 @@ def from_dict(settings, format=FORMAT):
         raise ValueError(f"unknown setting {', '.join(sorted(map(str, unknown)))}")
     if missing := [name for name in names if name not in settings]:
         raise ValueError(f"missing setting {', '.join(missing)}")
-    if isinstance(settings["augment"], list):  # JSON has no tuples
-        settings = {**settings, "augment": tuple(settings["augment"])}
+    settings = {name: tuple(value) if isinstance(value, list) else value  # JSON has no tuples
+                for name, value in settings.items()}
     return Recipe(**settings)
 
 
@@ -250,7 +260,7 @@ def upgrade(settings, format):
 
     Format 1 has no number. Four of its fields were added over time; a run without such a field was
     trained as if it had the value below, whatever the field's default is today. Format 2 has no
-    image_size.
+    image_size, format 3 no freeze.
 
     Args:
       settings: a dictionary, field name -> value.
@@ -265,6 +275,8 @@ def upgrade(settings, format):
                     "lrn": "product" if has_lrn else "auto", **settings}
     if format <= 2:
         settings = {"image_size": 32, **settings}
+    if format <= 3:
+        settings = {"freeze": (), **settings}
     return settings
 
 

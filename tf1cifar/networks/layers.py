@@ -162,7 +162,8 @@ def batch_norm(x, is_training, decay, epsilon=0.001):
     """Batch normalization: by the batch in training, otherwise by moving averages.
 
     The updates of the moving averages are in the collection UPDATE_OPS, which the training step
-    runs. S. Ioffe, C. Szegedy, *Batch Normalization*, 2015.
+    runs. A layer whose variables are not trained normalizes by its moving averages in training too,
+    and does not update them. S. Ioffe, C. Szegedy, *Batch Normalization*, 2015.
 
     Args:
       x: float32 or bfloat16 [batch, ..., channels].
@@ -181,6 +182,10 @@ def batch_norm(x, is_training, decay, epsilon=0.001):
     moving_variance = tf.get_variable("moving_variance", channels, trainable=False,
                                       initializer=tf.ones_initializer())
     dtype, x = x.dtype, tf.cast(x, tf.float32)
+    if not beta.trainable:
+        normalized = tf.nn.batch_normalization(x, moving_mean, moving_variance, beta, gamma,
+                                               epsilon)
+        return _activation(tf.identity(tf.cast(normalized, dtype), "batch_norm"))
     mean, variance = tf.nn.moments(x, list(range(len(x.shape) - 1)))
     for moving, value in ((moving_mean, mean), (moving_variance, variance)):
         tf.add_to_collection(tf.GraphKeys.UPDATE_OPS,

@@ -89,8 +89,8 @@ class Checkpoints:
                 raise errors.UserError(f"{self.folder}: no {name} checkpoint; "
                                        "train the run first, or longer")
             return saved[-1][1]
-        prefix = re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", str(files.expanded(name)))
-        for path in (prefix, str(self.folder / prefix)):
+        found = prefix(files.expanded(name))
+        for path in (found, str(self.folder / found)):
             if pathlib.Path(path + ".index").exists():
                 return path
         known = [pathlib.Path(path).name for _, path in self.saved(BEST) + self.saved()]
@@ -276,6 +276,11 @@ class Checkpoints:
         for path in paths:
             for suffix in SUFFIXES:
                 files.remove(pathlib.Path(path + suffix))
+
+
+def prefix(path):
+    """The path of a checkpoint, as `Saver.restore` takes it, from that of one of its files."""
+    return re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", str(path))
 
 
 def former_name(name):
