@@ -114,8 +114,8 @@ class Recipe:
         LOSS, 0.0, "decay of moving averages of the weights, which are then evaluated in the "
         "weights' place; 0 for none", minimum=0.0, below=1.0)
     freeze: tuple = _field(
-        LOSS, (), "layers whose weights and batch statistics stay as they are at the start, such as "
-        "conv1; a layer's name is the first part of the names of its variables")
+        LOSS, (), "layers that are not trained, such as conv1: their weights and batch statistics "
+        "stay as they are at the start")
 
     steps_per_run: int = _field(
         COMPUTATION, 1, "number of training steps in one session.run, as a loop in the graph over "
