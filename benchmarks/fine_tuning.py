@@ -1,6 +1,6 @@
 """Train on eight classes of CIFAR-10, tune on a few images of the other two, and compare.
 
-    python benchmarks/fine_tuning.py --cifar10 D [--classes A B] [--images N] [--seeds N] [--out DIR]
+    python benchmarks/fine_tuning.py --cifar10 D [--classes A B] [--images N] [--seeds N]
 
 One run of cnn_train.py learns all classes but two. Then, for every seed, N images of each of the
 two are drawn, and three runs with equal settings train on them: from scratch, from the weights of
@@ -94,8 +94,10 @@ def main():
     others = [name for name in dataset.class_names if name not in options.classes]
     write(out / "eight", dataset, others)
     accuracy, _ = train(out / "eight", out / "source", options.before)
-    lines = [f"{machine.describe()}; the run on eight classes has {100 * accuracy:.2f} %; the others are tested on "
-             f"the test images of {' and '.join(options.classes)}", "",
+    tested = np.isin(dataset.test.labels, [dataset.class_names.index(name)
+                                           for name in options.classes]).sum()
+    lines = [f"{machine.describe()}; the run on eight classes has {100 * accuracy:.2f} %, the "
+             f"others are tested on {tested:,} images of {' and '.join(options.classes)}", "",
              "| start | test accuracy of each seed | mean | least gain | seconds |",
              "| --- | --- | --- | --- | --- |"]
     scratch = None

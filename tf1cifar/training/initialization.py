@@ -127,7 +127,8 @@ def _open(path):
 def _array(reader, name, where):
     """float32: a variable of a checkpoint."""
     try:
-        value = np.asarray(reader.get_tensor(name)).astype(np.float32)
+        with np.errstate(over="ignore"):  # the check below finds what is too large
+            value = np.asarray(reader.get_tensor(name)).astype(np.float32)
     except Exception as error:
         raise errors.UserError(f"{where}: {console.cut(name)} cannot be read "
                                f"({console.cut(short_message(error))})") from error
