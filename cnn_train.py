@@ -19,7 +19,7 @@ import pathlib
 import platform
 
 from tf1cifar import console, errors, machine, recipes, signals
-from tf1cifar.training import resume
+from tf1cifar.training import resume, sources
 from tf1cifar.training.run_folder import RunFolder
 
 EXAMPLES = """examples:
@@ -35,15 +35,26 @@ def parse_arguments(arguments=None):
 
     Returns:
       (recipe, options): a `recipes.Recipe`, and a namespace with recipe (its name),
-      list_recipes, summary, data_dir, run_dir, device, profile, overwrite and dataset_named
-      (whether --dataset is on the line).
+      list_recipes, summary, data_dir, run_dir, device, profile, overwrite, map, source (a
+      `sources.Source` or None) and dataset_named (whether --dataset is on the line).
 
     Raises:
       errors.UserError: the command line has a mistake.
     """
     chooser = console.ArgumentParser(add_help=False)
-    _add_recipe_choice(chooser)
-    recipe = recipes.RECIPES[chooser.parse_known_args(arguments)[0].recipe]
+    _add_choices(chooser)
+    chosen = chooser.parse_known_args(arguments)[0]
+    source = None
+    if chosen.init_from:
+        chosen.run_dir = chosen.run_dir or sources.run_dir(chosen.init_from)
+        source = sources.find(chosen.init_from, chosen.run_dir)
+        if not chosen.recipe and source.name:
+            known = source.name.partition(" ")[0]  # 'lrn_cnn with network linear'
+            chosen.recipe = known if known in recipes.RECIPES else None
+    chosen.recipe = chosen.recipe or "lrn_cnn"
+    recipe = recipes.RECIPES[chosen.recipe]
+    if source:
+        recipe = sources.settings(recipe, source)
 
     parser = console.ArgumentParser(
         usage="%(prog)s [--recipe NAME] [options]",
@@ -51,13 +62,14 @@ def parse_arguments(arguments=None):
         "run; a larger --epochs or --steps trains on. restore_model.py and "
         "conv_visuals.py then show the trained run.", epilog=EXAMPLES)
     common = parser.add_argument_group("common settings")
-    _add_recipe_choice(common)
+    _add_choices(common)
     common.add_argument("--data-dir", metavar="D", help="folder of the data set (default: "
                         "$CIFAR10_DIR, ./cifar-10-batches-py, the cache, or a download)")
-    common.add_argument("--run-dir", metavar="R", help="run folder (default: runs/RECIPE, for "
-                        "another network or data set runs/RECIPE-NETWORK, runs/RECIPE-DATASET)")
     common.add_argument("--overwrite", action="store_true",
                         help="delete the run in the run folder and start anew")
+    common.add_argument("--map", metavar="OURS=THEIRS", action="append", default=[],
+                        help="with --init-from: the weight or layer OURS comes from the variable "
+                        "or scope THEIRS, or starts anew with OURS=new; may be given several times")
     groups = {title: parser.add_argument_group(title) for title in recipes.GROUPS}
     fields = dataclasses.fields(recipe)
     for field in fields:
@@ -74,6 +86,9 @@ def parse_arguments(arguments=None):
                         help="print the layers of the network and exit")
     options = parser.parse_args(arguments)
 
+    if options.map and not source:
+        raise errors.UserError("--map says where initial weights come from; give --init-from too")
+    options.source, options.recipe, options.run_dir = source, chosen.recipe, chosen.run_dir
     given = {field.name: getattr(options, field.name) for field in fields
              if hasattr(options, field.name)}
     if {"epochs", "steps"} <= given.keys():
@@ -87,6 +102,10 @@ def parse_arguments(arguments=None):
             name for name in recipes.AUGMENTATIONS if name in given["augment"])
         if given["augment"]:
             given.setdefault("steps_per_run", 1)
+    if "freeze" in given:
+        given["freeze"] = tuple(sorted({scope.rstrip("/") for scope in given["freeze"]}))
+    if source and source.recipe and given.get("dataset", recipe.dataset) == "folders":
+        given.setdefault("image_size", source.description["image_shape"][0])
     # Another network does not inherit settings that it does not have.
     known = recipes.NETWORKS[given.get("network", recipe.network)]
     for field in fields:
@@ -100,10 +119,17 @@ def parse_arguments(arguments=None):
         raise errors.UserError(f"{_flag(name)} {rest}") from error
 
 
-def _add_recipe_choice(parser):
-    parser.add_argument("--recipe", choices=recipes.RECIPES, default="lrn_cnn", metavar="NAME",
+def _add_choices(parser):
+    """Add the options that decide over the defaults of all others."""
+    parser.add_argument("--recipe", choices=recipes.RECIPES, metavar="NAME",
                         help=f"recipe to start from: {', '.join(recipes.RECIPES)} "
-                        "(default: lrn_cnn)")
+                        "(default: lrn_cnn, with --init-from that of the run)")
+    parser.add_argument("--init-from", metavar="S", help="run folder or checkpoint from which the "
+                        "initial weights come; a run also decides over network and preparation, "
+                        "and with other classes the last layer starts anew")
+    parser.add_argument("--run-dir", metavar="R", help="run folder (default: runs/RECIPE, for "
+                        "another network or data set runs/RECIPE-NETWORK, runs/RECIPE-DATASET, "
+                        "with --init-from runs/SOURCE-tuned)")
 
 
 def _flag(name):
@@ -116,6 +142,9 @@ def _add_field(group, field, default):
     if field.type is bool:
         settings["action"] = argparse.BooleanOptionalAction
         shown = "yes" if default else "no"
+    elif field.type is tuple and not field.metadata["choices"]:
+        settings.update(nargs="+", metavar="NAME")
+        shown = " ".join(default) or "none"
     elif field.type is tuple:
         settings.update(nargs="+", choices=(*field.metadata["choices"], "none"), metavar="NAME")
         help_text = f"{help_text}: {', '.join(field.metadata['choices'])}, or none"
@@ -240,10 +269,13 @@ def main(arguments=None):
     if options.summary:
         with console.quiet_tensorflow():
             return print_summary(recipe, description["image_shape"], len(dataset.class_names))
+    if options.source:
+        sources.check(options.source, recipe, description)
     folder = (RunFolder(options.run_dir) if options.run_dir
               else resume.default_folder(options.recipe, recipe, description))
     with folder.locked():
-        plan = resume.decide(folder, recipe, description, options.overwrite)
+        plan = resume.decide(folder, recipe, description, options.overwrite, options.source,
+                             options.map)
         if plan.finished:
             return print(plan.finished)
         images = description["training_images"]
@@ -270,7 +302,7 @@ def train(plan, dataset, folder, options):
         import numpy
 
         from tf1cifar.data import base, preparation
-        from tf1cifar.training import loop, precision, session
+        from tf1cifar.training import initialization, loop, precision, session
     session.session_config(options.device)  # raises if the device does not exist
     gpu = session.unused_gpu() if options.device == "auto" else ""
     if gpu:
@@ -281,7 +313,11 @@ def train(plan, dataset, folder, options):
         chosen, line = precision.choose(recipe, shape, len(dataset.class_names), options.device)
         recipe = dataclasses.replace(recipe, precision=chosen)
         console.say(line)
+    initial = None
     if not plan.resume:
+        initial = initialization.read(options.source, recipe, plan.description, options.map)
+        for line in initial.lines if initial else ():
+            console.say(line)
         folder.clear()
     name = resume.run_name(options.recipe, recipe)
     on_gpu = options.device != "cpu" and tf.config.list_physical_devices("GPU")
@@ -289,16 +325,21 @@ def train(plan, dataset, folder, options):
         "python": platform.python_version(), "tensorflow": tf.__version__,
         "numpy": numpy.__version__, "matplotlib": matplotlib.__version__, **machine.record(),
         "device": "GPU" if on_gpu else "CPU"}, []
+    began = None
     if plan.resume:
+        began = sources.record(folder)
         versions, changes, lines = resume.changes(folder, versions)
         for line in lines:
             print(line, file=sys.stderr)
     else:
         print_summary(recipe, plan.description["image_shape"], len(dataset.class_names))
-    folder.write_description(name, recipe, plan.description, versions, changes)
+    folder.write_description(name, recipe, plan.description, versions, changes,
+                             initial.record if initial else began)
+    if initial and initial.mean is not None:
+        preparation.write_mean_image(folder.mean_image_file, initial.mean)
     with signals.caught() as caught:
         result = loop.train(recipe, dataset, folder, options.device, options.profile,
-                            should_stop=lambda: caught[0] if caught else 0)
+                            should_stop=lambda: caught[0] if caught else 0, initial=initial)
     console.say(result.line())
     title = base.title(dataset.name, dataset.directory)
     console.say(f"on {title}, with {folder.read_result()['checkpoint']}; {folder.path} "

@@ -34,7 +34,7 @@ def test_parse_arguments_has_a_flag_for_every_field(monkeypatch):
     every_option = {name for names in recipes.NETWORKS.values() for name in names}
     for network in recipes.NETWORKS:
         monkeypatch.setitem(recipes.NETWORKS, network, tuple(every_option))
-    values = {int: "3", float: "0.5"}
+    values = {int: "3", float: "0.5", tuple: "conv1"}
     for field in dataclasses.fields(recipes.Recipe):
         flag = "--" + field.name.replace("_", "-")
         if field.type is bool:
@@ -47,7 +47,7 @@ def test_parse_arguments_has_a_flag_for_every_field(monkeypatch):
         else:
             value = "64 --dataset folders" if field.name == "image_size" else values[field.type]
             recipe, _ = parse(f"--augment none {flag} {value}")
-            expected = field.type(value.split()[0])
+            expected = ("conv1",) if field.type is tuple else field.type(value.split()[0])
         assert getattr(recipe, field.name) == expected
 
 

@@ -82,8 +82,12 @@ def build(recipe, image_shape, num_classes, training_images):
 
     optimizer = _optimizer(recipe, learning_rate_now)
     averages = _moving_averages(recipe, global_step)
+    # GATE_OP computes both gradients of an operation even if the one of its input, which comes from
+    # frozen layers, is not used.
+    gate = tf.train.Optimizer.GATE_GRAPH if recipe.freeze else tf.train.Optimizer.GATE_OP
 
     logits = tf.identity(network_logits(recipe, images, num_classes, is_training), "logits")
+    networks.check_frozen(recipe)
     probabilities = tf.nn.softmax(logits, name="probabilities")
     loss = tf.identity(_loss(recipe, logits, labels), "loss")
     hits = _hits(logits, labels)
@@ -93,13 +97,13 @@ def build(recipe, image_shape, num_classes, training_images):
         sums = {name: tf.get_variable(name, [], tf.float64, tf.zeros_initializer(),
                                       trainable=False) for name in ("seen", "loss", "hits")}
         start_epoch = tf.group(*[total.assign(0.0) for total in sums.values()])
-    gradients, step = _training_step(optimizer, averages, global_step, loss, hits, sums)
+    gradients, step = _training_step(optimizer, averages, global_step, loss, hits, sums, gate)
     train_op = tf.group(step, name="train_op")
 
     def resident_step(images, labels):
         logits = network_logits(recipe, images, num_classes, tf.constant(True))
         loss, hits = _loss(recipe, logits, labels), _hits(logits, labels)
-        _, step = _training_step(optimizer, averages, global_step, loss, hits, sums)
+        _, step = _training_step(optimizer, averages, global_step, loss, hits, sums, gate)
         return loss, hits, step
 
     resident = None
@@ -146,7 +150,12 @@ def network_logits(recipe, images, num_classes, is_training):
     """
     inference = networks.get(recipe.network)
     options = {name: getattr(recipe, name) for name in recipes.NETWORKS[recipe.network]}
-    with tf.variable_scope(tf.get_variable_scope(), custom_getter=_seeded_by_name):
+    def variable(getter, name, *arguments, **settings):
+        if recipe.freezes(name):
+            settings["trainable"] = False
+        return _seeded_by_name(getter, name, *arguments, **settings)
+
+    with tf.variable_scope(tf.get_variable_scope(), custom_getter=variable):
         logits = inference(tf.cast(images, _dtype(recipe)), num_classes, is_training, **options)
     return tf.cast(logits, tf.float32)
 
@@ -181,7 +190,7 @@ def _hits(logits, labels):
         return tf.equal(tf.argmax(logits, 1), labels)
 
 
-def _training_step(optimizer, averages, global_step, loss, hits, sums):
+def _training_step(optimizer, averages, global_step, loss, hits, sums, gate):
     """Create the operation of one training step.
 
     The sums of the epoch are variables, so that every checkpoint contains them: a run that is
@@ -191,7 +200,7 @@ def _training_step(optimizer, averages, global_step, loss, hits, sums):
       (list of (gradient, variable), operation).
     """
     with tf.variable_scope("training", reuse=tf.AUTO_REUSE):
-        gradients = optimizer.compute_gradients(loss)
+        gradients = optimizer.compute_gradients(loss, gate_gradients=gate)
         step = optimizer.apply_gradients(gradients, global_step)
     if averages:
         # In no scope, so that the averages have the names of `averages.variables_to_restore()`.

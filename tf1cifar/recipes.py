@@ -130,6 +130,9 @@ class Recipe:
     moving_average: float = _field(
         LOSS, 0.0, "decay of moving averages of the weights, which are then evaluated in the "
         "weights' place; 0 for none", minimum=0.0, below=1.0)
+    freeze: tuple = _field(
+        LOSS, (), "layers that are not trained, such as conv1: their weights and batch statistics "
+        "stay as they are at the start")
 
     steps_per_run: int = _field(
         COMPUTATION, 1, "number of training steps in one session.run, as a loop in the graph over "
@@ -199,6 +202,10 @@ class Recipe:
             raise ValueError(f"early_stopping is {self.early_stopping}, expected 0 without "
                              "held-out images; give --held-out 0.1")
 
+    def freezes(self, name):
+        """Whether the variable `name` is in one of the scopes in `freeze`."""
+        return any(f"{name}/".startswith(f"{scope}/") for scope in self.freeze)
+
     def steps_per_epoch(self, training_images):
         """Number of batches in one pass over `training_images` images; the last may be smaller."""
         return -(-training_images // self.batch_size)
@@ -213,6 +220,9 @@ def _check(field, value):
     limits = field.metadata
     if type(value) is not field.type:
         raise ValueError(f"{field.name} is {value!r}, expected {field.type.__name__}")
+    if field.type is tuple and not limits["choices"] and not all(
+            isinstance(item, str) and 0 < len(item) <= 200 for item in value[:1000]):
+        raise ValueError(f"{field.name} is {str(value)[:200]}, expected names")
     if limits["choices"]:
         for item in value if field.type is tuple else (value,):
             if item not in limits["choices"]:
@@ -262,8 +272,8 @@ def from_dict(settings, format=FORMAT):
         raise ValueError(f"unknown setting {', '.join(sorted(map(str, unknown)))}")
     if missing := [name for name in names if name not in settings]:
         raise ValueError(f"missing setting {', '.join(missing)}")
-    if isinstance(settings["augment"], list):  # JSON has no tuples
-        settings = {**settings, "augment": tuple(settings["augment"])}
+    settings = {name: tuple(value) if isinstance(value, list) else value  # JSON has no tuples
+                for name, value in settings.items()}
     return Recipe(**settings)
 
 
@@ -272,7 +282,7 @@ def upgrade(settings, format):
 
     Format 1 has no number. Four of its fields were added over time; a run without such a field was
     trained as if it had the value below, whatever the field's default is today. Format 2 has no
-    image_size, format 3 none of the fields that came with the recipe `fast`.
+    image_size, format 3 neither freeze nor the fields that came with the recipe `fast`.
 
     Args:
       settings: a dictionary, field name -> value.
@@ -288,7 +298,8 @@ def upgrade(settings, format):
     if format <= 2:
         settings = {"image_size": 32, **settings}
     if format <= 3:
-        settings = {"width": 32, "label_smoothing": 0.0, "nesterov_rate": 0.1, **settings}
+        settings = {"freeze": (), "width": 32, "label_smoothing": 0.0, "nesterov_rate": 0.1,
+                    **settings}
     return settings
 
 

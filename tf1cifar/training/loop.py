@@ -19,7 +19,7 @@ import tensorflow.compat.v1 as tf
 from tf1cifar import console, errors, graph
 from tf1cifar.data import base, preparation
 from tf1cifar.data.feed import Feed
-from tf1cifar.training import export, resume, tracing
+from tf1cifar.training import export, initialization, resume, tracing
 from tf1cifar.training.checkpoints import Checkpoints
 from tf1cifar.training.evaluation import averaged_weights, evaluate
 from tf1cifar.training.records import Records, epoch_line
@@ -36,7 +36,8 @@ PROFILED_RUNS = range(5, 8)
 FINITE_CHECK_IMAGES = 32  # images whose loss must be finite before weights are saved
 
 
-def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lambda: 0):
+def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lambda: 0,
+          initial=None):
     """Train `recipe` on `dataset` in `folder` to its end, resuming where a run stopped.
 
     The best weights (without held-out images, the last ones) are tested in the end and exported.
@@ -49,6 +50,7 @@ def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lam
       profile: whether to trace PROFILED_RUNS to folder.profile.
       should_stop: function that returns 0, or the number of a signal: training then finishes the
         step, saves and raises `errors.Interrupted`.
+      initial: the `initialization.Initial` weights of a new run; None for those of the network.
 
     Returns:
       The `Evaluation` of the test images.
@@ -61,7 +63,7 @@ def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lam
     """
     # Data
     training, held_out = base.hold_out(dataset.train, recipe.held_out)
-    feed = Feed(recipe, training)
+    feed = Feed(recipe, training, initialization.source_mean(folder))
     if feed.mean is not None:
         preparation.write_mean_image(folder.mean_image_file, feed.mean)
     held_out = held_out._replace(images=feed.prepare(held_out.images))  # once for all epochs
@@ -76,9 +78,7 @@ def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lam
 
             # Start or resume
             trainer = Trainer(recipe, folder, model, session, feed, should_stop, profile)
-            if trainer.step:
-                console.say(f"resuming from step {trainer.step} of {feed.total_steps} in "
-                            f"{folder.path}")
+            initialization.begin(trainer, initial, dataset.test)
 
             # Train
             with contextlib.closing(trainer.records):

@@ -12,6 +12,7 @@ import sys
 from typing import NamedTuple
 
 from tf1cifar import console, errors, recipes
+from tf1cifar.training import sources
 from tf1cifar.training.checkpoints import Checkpoints
 from tf1cifar.training.run_folder import RunFolder
 
@@ -78,7 +79,7 @@ def default_folder(name, recipe, description):
     return RunFolder("-".join([f"runs/{name}", *changed]))
 
 
-def decide(folder, recipe, description, overwrite=False):
+def decide(folder, recipe, description, overwrite=False, source=None, asked=()):
     """Decide between a new run, a resumed one and a finished one.
 
     Args:
@@ -86,6 +87,7 @@ def decide(folder, recipe, description, overwrite=False):
       recipe: the `recipes.Recipe` of the command.
       description: the dictionary of `data.describe`.
       overwrite: whether to delete a run that is there.
+      source, asked: the `sources.Source` of the initial weights and the list of --map.
 
     Returns:
       A `Plan`. The precision of a new run may still be 'auto', see `precision.choose`.
@@ -108,7 +110,8 @@ def decide(folder, recipe, description, overwrite=False):
 
     _, run, dataset = folder.read_description()
     recipe = keep_choices(recipe, run)
-    changed = recipes.differences(run, recipe)
+    changed = (recipes.differences(run, recipe)
+               + sources.differences(folder, source, asked))
     other_images = _other_images(dataset, description)
     if not changed and other_images and not _same_numbers(dataset, description):
         changed = [other_images]

@@ -157,7 +157,7 @@ class RunFolder:
         for item in reversed(self.leftover_files()):  # recipe.json, which marks a run, comes last
             files.remove(item)
 
-    def write_description(self, name, recipe, dataset, versions, changes=()):
+    def write_description(self, name, recipe, dataset, versions, changes=(), initial=None):
         """Write recipe.json.
 
         Args:
@@ -166,10 +166,12 @@ class RunFolder:
           dataset: the dictionary of `data.describe`.
           versions: dictionary of str, the packages and the machine with which the run began.
           changes: list of dictionaries, see `read_versions`.
+          initial: what `sources.record` gives back, None for a start from scratch.
         """
         files.write_json(self.recipe_file, {
             "format": recipes.FORMAT, "name": name, "recipe": recipes.to_dict(recipe),
             "dataset": dataset, "versions": versions,
+            **({"initial_weights": initial} if initial else {}),
             **({"changes": changes} if changes else {})})
 
     def read_description(self):
