@@ -174,6 +174,19 @@ def placeholder_to_answers(run, batch=None):
 
 
 def frozen(session):
-    """The `tf.GraphDef` of a session's graph with its variables as constants."""
-    return tf.graph_util.convert_variables_to_constants(
+    """The `tf.GraphDef` of a session's graph with its variables as constants.
+
+    A choice whose condition is a constant, such as batch norm's statistics, is made here, so that
+    nothing of training is left.
+    """
+    graph_def = tf.graph_util.convert_variables_to_constants(
         session, session.graph.as_graph_def(), list(OUTPUTS))
+    constants = {node.name: node for node in graph_def.node if node.op == "Const"}
+    for node in graph_def.node:
+        if node.op == "SelectV2" and node.input[0] in constants:
+            condition = tf.make_ndarray(constants[node.input[0]].attr["value"].tensor)
+            if not condition.shape:
+                chosen, dtype = node.input[1 if condition else 2], node.attr["T"].type
+                node.CopyFrom(tf.NodeDef(name=node.name, op="Identity", input=[chosen],
+                                         attr={"T": tf.AttrValue(type=dtype)}))
+    return tf.graph_util.extract_sub_graph(graph_def, list(OUTPUTS))
