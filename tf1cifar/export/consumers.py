@@ -1,14 +1,17 @@
 """The programs that read the forms, each run in a process that imports nothing of this project.
 
-    python -I consumers.py CONSUMER MODEL IMAGES.npy OUT.npz
+    python -I consumers.py CONSUMER MODEL < images.npy > answers.npz
 
-IMAGES.npy holds uint8 pictures [N, height, width, channels]. OUT.npz gets `logits`, float32
+images.npy holds uint8 pictures [N, height, width, channels]. answers.npz has `logits`, float32
 [N, num_classes], `seconds`, the time of one picture alone, and `version`, that of the consumer.
 
-The functions of CONSUMERS take the path of a form and return a function of uint8 [B, ...] ->
-logits [B, num_classes]. `BATCH` of one holds pictures for LiteRT, whose model takes one at a time.
+The functions of CONSUMERS take the path of a form and return (answer, version): a function of
+uint8 [B, height, width, channels] -> float32 [B, num_classes], and a str.
 """
 
+import importlib.metadata
+import io
+import os
 import sys
 import time
 
@@ -49,23 +52,27 @@ def frozen_graph(path):
 
 
 def litert(path):
-    import importlib.metadata
-
-    from ai_edge_litert.interpreter import Interpreter
-    interpreter = Interpreter(path, num_threads=2)
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+        version = importlib.metadata.version("ai-edge-litert")
+    except ImportError:  # TensorFlow has the same interpreter, which it calls deprecated
+        import tensorflow as tf
+        Interpreter, version = tf.lite.Interpreter, f"of TensorFlow {tf.__version__}"
+    interpreter = Interpreter(path, num_threads=os.cpu_count())
     interpreter.allocate_tensors()
-    (given,), outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    (logits,) = [output["index"] for output in outputs if output["name"] == "logits"]
+    (given,) = [detail["index"] for detail in interpreter.get_input_details()]
+    (logits,) = [detail["index"] for detail in interpreter.get_output_details()
+                 if detail["name"] == "logits"]
 
     def answer(images):
         rows = []
         for image in images:  # the model takes one picture
-            interpreter.set_tensor(given["index"], image[None])
+            interpreter.set_tensor(given, image[None])
             interpreter.invoke()
             rows.append(interpreter.get_tensor(logits))
         return np.concatenate(rows)
 
-    return answer, importlib.metadata.version("ai-edge-litert")
+    return answer, version
 
 
 def onnxruntime(path):
@@ -78,21 +85,22 @@ CONSUMERS = {function.__name__: function for function in (
     tensorflow2, tensorflow1, keras, frozen_graph, litert, onnxruntime)}
 
 
-def main(consumer, model, images, out):
+def main(consumer, model):
     """Run one consumer on all images."""
-    images = np.load(images)
-    answer, version = CONSUMERS[consumer](model)
-    logits = np.concatenate([answer(images[start:start + BATCH])
-                             for start in range(0, len(images), BATCH)])
-    answer(images[:1])
-    times = []
-    for number in range(CALLS):
-        before = time.perf_counter()
-        answer(images[:1])
-        times.append(time.perf_counter() - before)
-    if ours := [name for name in sys.modules if name.partition(".")[0] == "tf1cifar"]:
-        sys.exit(f"imported {ours}")
-    np.savez(out, logits=logits, seconds=sorted(times)[CALLS // 2], version=version)
+    images = np.load(io.BytesIO(sys.stdin.buffer.read()))
+    with os.fdopen(os.dup(1), "wb") as out:
+        os.dup2(2, 1)  # what a library prints must not get among the answers
+        answer, version = CONSUMERS[consumer](model)
+        logits = np.concatenate([answer(images[start:start + BATCH])
+                                 for start in range(0, len(images), BATCH)])
+        times = []
+        for _ in range(CALLS + 1):
+            before = time.perf_counter()
+            answer(images[:1])
+            times.append(time.perf_counter() - before)
+        if any(name.partition(".")[0] == "tf1cifar" for name in sys.modules):
+            sys.exit("a consumer has imported tf1cifar")
+        np.savez(out, logits=logits, seconds=np.median(times[1:]), version=version)
 
 
 if __name__ == "__main__":

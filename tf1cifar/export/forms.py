@@ -9,12 +9,10 @@
 `html.page`, the page for a browser, is in its own module.
 """
 
-import importlib.util
-
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from tf1cifar import console, errors, files, machine
+from tf1cifar import console, errors, files
 from tf1cifar.export import inference, pictures
 from tf1cifar.plain_paths import plain
 from tf1cifar.standard_error import quiet_stderr
@@ -88,7 +86,6 @@ def tflite(run, path, int8=False):
 
 def onnx(run, path):
     """Write an ONNX model: `images`, uint8 [batch, ...] -> `logits` and `probabilities`."""
-    require("onnx", ("tf2onnx", "onnx"))
     import tf2onnx
     with inference.session(run, lambda: inference.placeholder_to_answers(run)) as session:
         frozen = inference.frozen(session)
@@ -119,13 +116,3 @@ def _converted(path, convert):
     words = str(fault).strip().splitlines() or [repr(fault)]
     words = next((line for line in words if "'tf." in line or " op " in line), words[0])
     raise errors.Failure(f"{path.name} cannot hold this network: {console.cut(words)}") from fault
-
-
-def require(form, packages):
-    """Raise an `errors.UserError` if a package that a form needs is not installed."""
-    missing = [name for name in packages if not importlib.util.find_spec(name)]
-    if missing:
-        pip = machine.command("-m", "pip", "install", "-r", "requirements-export.txt")
-        raise errors.UserError(f"--format {form} needs {' and '.join(missing)}, which "
-                               f"{'is' if len(missing) == 1 else 'are'} not installed; {pip} "
-                               "installs them")
