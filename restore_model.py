@@ -64,6 +64,9 @@ def parse_arguments(arguments=None):
     parser.add_argument("--invert", action="store_true",
                         help="exchange bright and dark, as for dark digits on white paper and a "
                         "network that was trained on white digits on black")
+    parser.add_argument("--views", action="store_true",
+                        help="tell the test accuracy by the mean over six views of each image too: "
+                        "mirrored, and shifted by one pixel")
     parser.add_argument("--results", metavar="FILE",
                         help="write a table to FILE.csv or FILE.json: the probabilities of all "
                         "classes for each picture, or the error about it; without pictures, the "
@@ -91,6 +94,8 @@ def parse_arguments(arguments=None):
         parser.error("the following arguments are required: RUN")
     if options.via == "saved_model" and options.checkpoint:
         parser.error("--via saved_model has one set of weights; leave out --checkpoint")
+    if options.views and options.images:
+        parser.error("--views is for the test set; leave out the IMAGEs")
     for flag in ("fit", "invert"):
         if getattr(options, flag) and not options.images:
             parser.error(f"--{flag} is for pictures; name at least one IMAGE")
@@ -396,6 +401,11 @@ def main(arguments=None):
                                           report.fetches() if options.report else ())
             if options.results:
                 write_evaluation(options.results, description["class_names"], counts)
+            if options.views:
+                from tf1cifar.training.evaluation import evaluate_views
+                correct = evaluate_views(session, dataset.test, prepare)
+                images = len(dataset.test.labels)
+                print(f"by six views of each image {correct / images:.4f} ({correct}/{images})")
             if not options.report:
                 return 0
             page = report.build(session, folder, dataset, prepare, result, path, note)

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from tf1cifar import console
+from tf1cifar.data import augmentations
 from tf1cifar.data.base import Split
 
 BATCH_SIZE = 250
@@ -64,6 +65,21 @@ def evaluate(session, split, prepare, fetches=()):
     return Evaluation(predictions, sum(losses) / len(predictions), correct,
                       correct / len(predictions), probabilities, tuple(fetched),
                       time.monotonic() - start)
+
+
+def evaluate_views(session, split, prepare):
+    """Evaluate by the mean logits of six views of each image, see `augmentations.views`.
+
+    Args:
+      session, split, prepare: as for `evaluate`.
+
+    Returns:
+      int, the number of right predictions.
+    """
+    logits = sum(weight * evaluate(session, split._replace(images=images), prepare,
+                                   ["logits:0"]).fetched[0]
+                 for weight, images in augmentations.views(split.images))
+    return int((logits.argmax(1) == split.labels).sum())
 
 
 def evaluation_batches(split, batch_size=BATCH_SIZE):
