@@ -120,14 +120,18 @@ def test_oversized_batch_tells_what_happens():
 @pytest.mark.parametrize("path", ["runs/lrn_cnn", "my runs/$1"])
 def test_next_commands_can_be_copied(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    restore, visuals = (shlex.split(line.split(": ", 1)[1])
-                        for line in cnn_train.next_commands(path).splitlines())
+    restore, visuals, fast = (
+        shlex.split(line.split(": ", 1)[1])
+        for line in cnn_train.next_commands(path, RECIPE, "my data").splitlines())
     folder = os.path.dirname(cnn_train.__file__)
     assert restore[1:] == [os.path.join(folder, "restore_model.py"), path]
     assert visuals[1:] == [os.path.join(folder, "conv_visuals.py"), "--run", path]
+    assert fast[1:] == [os.path.join(folder, "cnn_train.py"), "--recipe", "fast", "--data-dir",
+                        "my data"]
+    assert len(cnn_train.next_commands(path, recipes.RECIPES["fast"]).splitlines()) == 2
     assert os.path.basename(restore[0]) in ("python", "python3", os.path.basename(sys.executable))
     monkeypatch.chdir(folder)
-    assert cnn_train.next_commands(path).splitlines()[0].endswith(
+    assert cnn_train.next_commands(path, RECIPE).splitlines()[0].endswith(
         " restore_model.py " + shlex.quote(path))
 
 
