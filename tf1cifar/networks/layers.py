@@ -241,7 +241,8 @@ def batch_norm(x, is_training, decay, epsilon=0.001, scale=True):
     beta = variable("beta", zeros, True)
     gamma = variable("gamma", ones, True) if scale else tf.ones_like(beta)
     moving = [variable("moving_mean", zeros, False), variable("moving_variance", ones, False)]
-    if not beta.trainable:
+    known = tf.get_static_value(tf.convert_to_tensor(is_training))
+    if not beta.trainable or known is not None and not known:
         normalized = tf.nn.batch_normalization(tf.cast(x, tf.float32), *moving, beta, gamma,
                                                epsilon)
         return _activation(tf.identity(tf.cast(normalized, x.dtype), "batch_norm"))
@@ -271,7 +272,11 @@ def _normalize_images(x, is_training, gamma, beta, moving, epsilon):
             x, gamma, beta, *averages, epsilon=epsilon, is_training=not averages)
         return (y, mean, variance) if not averages else (y, *map(tf.identity, moving))
 
-    y, *statistics = tf.cond(is_training, normalized, lambda: normalized(*moving), name="by_batch")
+    if tf.get_static_value(tf.convert_to_tensor(is_training)):
+        y, *statistics = normalized()
+    else:
+        y, *statistics = tf.cond(is_training, normalized, lambda: normalized(*moving),
+                                 name="by_batch")
     return y, statistics
 
 
