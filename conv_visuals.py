@@ -265,7 +265,7 @@ def trained_pictures(folder, recipe, checkpoint, dataset, image, image_words, ab
         results, (probabilities,), step = session.run(
             [activations, "probabilities:0", "global_step:0"], {"images:0": pixels})
         print(f"restored {path}, global step {step}")
-        found = pictures.of_weights(session, pixels.shape[1:], dataset.class_names)
+        found = pictures.of_weights(session, folder, pixels.shape[1:], dataset.class_names)
         decision = pictures.of_decision(session, image[None], ["the image"], dataset.class_names,
                                         prepare, classes=min(3, len(dataset.class_names)))
         layers = inspection.layers()

@@ -15,6 +15,7 @@ training to its end.
 import argparse
 import json
 import pathlib
+import pickle
 import statistics
 import subprocess
 import sys
@@ -30,7 +31,7 @@ KINDS = {"from scratch": "", "`--init-from`": "--init-from {source}",
 
 
 def write(folder, dataset, classes, images=None, seed=0):
-    """Write a part of CIFAR-10 in its binary layout, which --dataset folders reads.
+    """Write a part of CIFAR-10 in its own layout, which --dataset folders reads.
 
     Args:
       folder: a `pathlib.Path`; a folder that is there stays as it is.
@@ -39,22 +40,28 @@ def write(folder, dataset, classes, images=None, seed=0):
       images: number of training images of each class, drawn at random; None for all.
       seed: seed of the draw.
     """
-    if (folder / "batches.meta.txt").exists():
+    if (folder / cifar10.META_FILE).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
 
-    def rows(split, images):
-        chosen = [rng.permutation(np.flatnonzero(split.labels == dataset.class_names.index(name)))
-                  [:images] for name in classes]
-        labels = np.repeat(np.arange(len(classes), dtype=np.uint8), [len(part) for part in chosen])
-        pixels = split.images[np.concatenate(chosen)].transpose(0, 3, 1, 2).reshape(len(labels), -1)
-        return rng.permutation(np.concatenate([labels[:, None], pixels], 1))
+    numbers = [dataset.class_names.index(name) for name in classes]
 
-    for number, part in enumerate(np.array_split(rows(dataset.train, images), 5), 1):
-        (folder / f"data_batch_{number}.bin").write_bytes(part.tobytes())
-    (folder / "test_batch.bin").write_bytes(rows(dataset.test, None).tobytes())
-    (folder / "batches.meta.txt").write_text("\n".join(classes) + "\n")
+    def chosen(split, images):
+        places = [rng.permutation(np.flatnonzero(split.labels == number))[:images]
+                  for number in numbers]
+        return rng.permutation(np.concatenate(places))
+
+    def save(name, split, places):
+        batch = {"data": split.images[places].transpose(0, 3, 1, 2).reshape(len(places), -1),
+                 "labels": [numbers.index(label) for label in split.labels[places]]}
+        (folder / name).write_bytes(pickle.dumps(batch, 2))
+
+    for name, places in zip(cifar10.TRAIN_FILES,
+                            np.array_split(chosen(dataset.train, images), 5)):
+        save(name, dataset.train, places)
+    save(cifar10.TEST_FILE, dataset.test, chosen(dataset.test, None))
+    (folder / cifar10.META_FILE).write_bytes(pickle.dumps({"label_names": list(classes)}, 2))
 
 
 def train(data, run, options):

@@ -145,6 +145,13 @@ def test_find_lets_a_run_stand_for_its_source(begun, tmp_path):
         sources.find(tmp_path / "elsewhere", folder.path)
 
 
+def test_options_ask_for_the_same_initial_weights(begun):
+    folder, found = begun
+    began = {**sources.record(folder), "asked": ["output=new", "conv1=layer1"]}
+    assert sources.options(began) == [
+        "--init-from", found.path, "--map", "output=new", "--map", "conv1=layer1"]
+
+
 @pytest.mark.parametrize("change", [
     [], {}, {"crc32": 5}, {"asked": "x"}, {"map": []}, {"asked": [1]}, {"map": {"a": 1}},
     {"more": ""}, "text", 7])

@@ -21,8 +21,8 @@ from tf1cifar.plain_paths import plain
 LATEST, BEST = "model.ckpt", "best"  # the two kinds
 STATE_FILES = {LATEST: "checkpoint", BEST: "best_checkpoint"}
 MAX_STATE = 2 ** 16  # bytes of a state file; one of 300 checkpoints is smaller
-# The names of files that older versions of this project, which had no scratch folders, had not
-# finished when a process died.
+ENDING = r"\.(index|meta|data-\d+-of-\d+)$"  # of the name of a checkpoint's file
+# Names of unfinished files of older versions of this project, which had no scratch folders.
 UNFINISHED = (r"\.?(best_)?checkpoint\.(part|tmp[0-9a-f]{32})",
               r"\.(model\.ckpt|best)-\d+\.(index|meta|data-00000-of-00001)\.part",
               r"(model\.ckpt|best)-\d+\.(index|data-00000-of-00001)\.tempstate\d+")
@@ -87,7 +87,7 @@ class Checkpoints:
                 return saved[-1][1]
             self._refuse_incomplete(self.folder)
             raise errors.UserError(f"{self.folder}: no {name} checkpoint; train longer")
-        found = prefix(files.expanded(name))
+        found = re.sub(ENDING, "", str(files.expanded(name)))
         for path in (pathlib.Path(found), self.folder / found):
             if path.with_name(path.name + ".index").exists():
                 return str(path)
@@ -286,11 +286,6 @@ class Checkpoints:
         for path in paths:
             for suffix in SUFFIXES:
                 files.remove(pathlib.Path(path + suffix))
-
-
-def prefix(path):
-    """The path of a checkpoint, as `Saver.restore` takes it, from that of one of its files."""
-    return re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", str(path))
 
 
 def former_name(name):

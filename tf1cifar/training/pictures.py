@@ -16,8 +16,8 @@ from typing import Callable, NamedTuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from tf1cifar import assessment, drawing
-from tf1cifar.training import inspection
+from tf1cifar import assessment, console, drawing
+from tf1cifar.training import inspection, sources
 
 MISTAKES, HITS, OF_A_CLASS, EXCITING, FILTERS = 24, 12, 6, 6, 8  # images or filters in a figure
 COLUMNS = 6
@@ -88,20 +88,23 @@ def _by_class(mistakes, labels, counts):
     return np.array(rows), classes
 
 
-def of_weights(session, pixel_shape, class_names):
+def of_weights(session, folder, pixel_shape, class_names):
     """The `Picture`s of the filters, or of a dense layer's weights of the pixels.
 
     Args:
       session: a session of `restore.restored`.
+      folder: the `run_folder.RunFolder`.
       pixel_shape: (height, width, channels) of prepared images.
       class_names: list of str.
     """
-    pictures = []
+    pictures, began = [], sources.record(folder)
     for name, before, after in inspection.filters(session):
         words = ("Left at random before training, right after it, on one scale. Edges, blobs and "
                  "colours are what training has found; noise is what it has left.")
         if before is None:
             words = "Training does not change these filters."
+        elif began:  # the random ones were never there
+            before, words = None, f"Training began with those of {console.cut(began['from'])}."
         pictures.append(Picture(
             f"{name.replace('/', '_')}_weights", f"Filters of {name}", words,
             functools.partial(drawing.before_and_after, before, after)))

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from tf1cifar import assessment, console, drawing, graph, html_page, machine, recipes
-from tf1cifar.training import inspection, pictures
+from tf1cifar.training import inspection, pictures, sources
 
 CONFUSIONS = 10     # pairs of classes in the table
 MOST_CLASSES = 100  # classes in the table
@@ -52,7 +52,7 @@ def build(session, folder, dataset, prepare, result, path, note=""):
     rows, labels = folder.read_metrics(), dataset.test.labels
     calibration = assessment.calibration(result.probabilities, labels)
     counts = assessment.confusion(labels, result.predictions, len(dataset.class_names))
-    jobs = _jobs(session, dataset, prepare, result, rows)
+    jobs = _jobs(session, folder, dataset, prepare, result, rows)
     with console.progress(len(jobs), "drawing") as bar:
         parts = {}
         for number, (section, job) in enumerate(jobs):
@@ -90,7 +90,7 @@ def build(session, folder, dataset, prepare, result, path, note=""):
 # Figures
 
 
-def _jobs(session, dataset, prepare, result, rows):
+def _jobs(session, folder, dataset, prepare, result, rows):
     """List of (section, function that returns a list of HTML), the slow parts of the page."""
     images, labels = dataset.test
     hits = np.flatnonzero(result.predictions == labels)
@@ -115,7 +115,7 @@ def _jobs(session, dataset, prepare, result, rows):
         section = {"confusion_matrix": "classes", "reliability": "reliability"}.get(
             picture.file, "mistakes")
         jobs.append((section, lambda picture=picture: [html(picture)]))
-    weights = pictures.of_weights(session, shape, dataset.class_names)
+    weights = pictures.of_weights(session, folder, shape, dataset.class_names)
     jobs += [("filters", lambda picture=picture: [html(picture)])
              for picture in _some({picture.file: picture for picture in weights}).values()]
     if inspection.layers():
@@ -256,6 +256,8 @@ def _reproduce(folder, name, recipe, description, path):
     words = ["cnn_train.py", *recipes.options(name, recipe)]
     if description["name"] == "folders":
         words += ["--data-dir", description["directory"]]
+    if began := sources.record(folder):
+        words += sources.options(began)
     return "".join((
         html_page.paragraph("This trains the same network on the same data again:"),
         html_page.commands(machine.command(*words)),

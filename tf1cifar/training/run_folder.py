@@ -165,14 +165,12 @@ class RunFolder:
           recipe: the `recipes.Recipe`.
           dataset: the dictionary of `data.describe`.
           versions: dictionary of str, the packages and the machine with which the run began.
-          changes: list of dictionaries, see `read_versions`.
-          initial: what `sources.record` gives back, None for a start from scratch.
+          changes, initial: see `read_versions` and `sources.record`.
         """
         files.write_json(self.recipe_file, {
             "format": recipes.FORMAT, "name": name, "recipe": recipes.to_dict(recipe),
-            "dataset": dataset, "versions": versions,
-            **({"initial_weights": initial} if initial else {}),
-            **({"changes": changes} if changes else {})})
+            "dataset": dataset, "versions": versions, **({"changes": changes} if changes else {}),
+            **({"initial_weights": initial} if initial else {})})
 
     def read_description(self):
         """The run's description in recipe.json.

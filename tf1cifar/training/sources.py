@@ -4,6 +4,7 @@
     run_dir      the default run folder of a command with --init-from
     settings     a recipe with the settings that the source's weights need
     check        refuse a data set or settings that the source's weights cannot take
+    options      the options of cnn_train.py for the same initial weights
     record       what recipe.json says about the initial weights of a run
     differences  what keeps a run from being resumed with another source
 
@@ -97,7 +98,7 @@ def _same_place(one, other):
 
 def _checkpoint_at(path):
     """The checkpoint at a path, '' if there is none."""
-    prefix = checkpoints.prefix(path)
+    prefix = re.sub(checkpoints.ENDING, "", str(path))
     if os.path.isfile(prefix + ".index"):
         return prefix
     return str(path) if path.is_file() else ""  # one file, as TensorFlow before 1.0 wrote it
@@ -133,7 +134,7 @@ def _checksum(paths):
 
 def run_dir(asked):
     """The run folder of a command with --init-from that names none: runs/SOURCE-tuned."""
-    path = pathlib.Path(os.path.abspath(files.expanded(checkpoints.prefix(asked))))
+    path = pathlib.Path(os.path.abspath(files.expanded(re.sub(checkpoints.ENDING, "", str(asked)))))
     if path.parent.name == "checkpoints":
         path = path.parent.parent
     return f"runs/{path.name}-tuned"
@@ -225,3 +226,9 @@ def record(folder):
             and all(isinstance(text, str) for text in (*found["asked"], *found["map"].values()))):
         raise errors.UserError(f"{folder.recipe_file}: damaged; its {KEY} make no sense")
     return found
+
+
+def options(began):
+    """The options of cnn_train.py that stand for a `record`; a list of str."""
+    return ["--init-from", began["from"],
+            *(word for asked in began["asked"] for word in ("--map", asked))]
