@@ -5,10 +5,7 @@
 
 import argparse
 import pathlib
-import sys
 import tempfile
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from tf1cifar import console, machine
 from tf1cifar.export import FORMS
