@@ -114,7 +114,8 @@ def test_cnn_train_starts_from_a_run(run_dir, tiny_cifar, script, tmp_path):
     first = script("cnn_train.py", *settings, "--epochs", 1)
     assert (first.returncode, first.stderr) == (0, "")
     for words in ("  conv1/weights   5x5x1x64      = conv1/weights, frozen\n",
-                  "  output/biases   10            = output/biases\n", f"before training: {tested}\n"):
+                  "  output/biases   10            = output/biases\n",
+                  f"before training: {tested}\n"):
         assert words in first.stdout
     other = script("cnn_train.py", *settings, "--epochs", 2, "--map", "output=new")
     failed(other, 2, "map: none before, output=new now")

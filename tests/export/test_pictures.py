@@ -56,7 +56,8 @@ def test_decoded_equals_the_reader_of_pictures(channels, tmp_path):
     deep = Image.fromarray(np.random.default_rng(1).integers(0, 65536, (40, 50), np.uint16))
     for number, (image, options) in enumerate((
             (picture((40, 50)), {"format": "PNG"}), (picture((40, 50), "RGBA"), {"format": "PNG"}),
-            (picture((40, 50), "L"), {"format": "PNG"}), (picture((40, 50), "LA"), {"format": "PNG"}),
+            (picture((40, 50), "L"), {"format": "PNG"}),
+            (picture((40, 50), "LA"), {"format": "PNG"}),
             (palette, {"format": "PNG"}), (palette, {"format": "PNG", "transparency": 3}),
             (deep, {"format": "PNG"}),
             (picture((40, 50), "L"), {"format": "JPEG"}),
