@@ -21,7 +21,7 @@ import errno
 import itertools
 import pathlib
 
-from tf1cifar import console, files, machine
+from tf1cifar import console, errors, files, machine
 from tf1cifar.training.run_folder import RunFolder
 
 RESTORE_METHODS = ("saver", "meta_graph", "saved_model")
@@ -89,7 +89,8 @@ def parse_arguments(arguments=None):
     options = parser.parse_intermixed_args(arguments)
     if options.run_option:
         words = [word for word in (options.run, *options.images) if word]
-        parser.error(f"the run folder needs no --run here: {command(options.run_option, *words)}")
+        raise errors.UserError("the run folder needs no --run here: "
+                               f"{command(options.run_option, *words)}")
     if not options.run:
         parser.error("the following arguments are required: RUN")
     if options.via == "saved_model" and options.checkpoint:
@@ -101,8 +102,8 @@ def parse_arguments(arguments=None):
             parser.error(f"--{flag} is for pictures; name at least one IMAGE")
     options.run = files.expanded(options.run)
     if options.run.is_file():
-        parser.error(f"{options.run} is a file; name the folder of a run first: "
-                     f"{command(likeliest_run(), options.run, *options.images)}")
+        raise errors.UserError(f"{options.run} is a file; name the folder of a run first: "
+                               f"{command(likeliest_run(), options.run, *options.images)}")
     options.fit = options.fit or "crop"
     options.data_dir = options.data_dir and files.expanded(options.data_dir)
     if options.results:

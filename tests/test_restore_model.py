@@ -342,10 +342,10 @@ def test_parse_arguments_refuses_mistakes(arguments, words, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("line, words", [
-    ("--run my/run", "the run folder needs no --run here: .*restore_model.py my/run; see"),
-    ("a.png --run my/run b.png", "no --run here: .*restore_model.py my/run a.png b.png; see"),
-    ("a.png", "a.png is a file; name the folder of a run first: .*restore_model.py RUN a.png; see"),
-    ("a.png b.png", ".*restore_model.py RUN a.png b.png; see"), ("", "are required: RUN")])
+    ("--run my/run", "the run folder needs no --run here: .*restore_model.py my/run$"),
+    ("a.png --run my/run b.png", "no --run here: .*restore_model.py my/run a.png b.png$"),
+    ("a.png", "a.png is a file; name the folder of a run first: .*restore_model.py RUN a.png$"),
+    ("a.png b.png", ".*restore_model.py RUN a.png b.png$"), ("", "are required: RUN")])
 def test_parse_arguments_answers_with_the_right_command(line, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.png").touch()

@@ -353,7 +353,8 @@ def layout(folder, *names):
     (["train/1.png", "trainLabels.csv"], r"Kaggle's pictures and trainLabels.csv \(give --dataset"),
     (["1.png", "2.png", "3.png", "4.png"], r"4 pictures that no folder divides into classes"),
     (["cat/1.heic", "dog/2.HEIC"], "pictures in a folder for each class"),
-    (["1.heic"], r"1 picture that no folder divides into classes \(1.heic\)"),
+    (["1.heic"], r"1 picture that no folder divides into classes \(1.heic: an HEIC"),
+    (["1.heic", "2.png"], r"2 pictures that no folder divides into classes \(1.heic, 2.png\)"),
     (["cifar-10-python.tar.gz.crdownload"], "a download that is not finished"),
     (["a.txt", "b.txt", "c.txt", "d.txt"], "a.txt, b.txt, c.txt and 1 more")])
 def test_recognize(tmp_path, names, words):

@@ -12,7 +12,7 @@ import pathlib
 import re
 
 from tf1cifar import console
-from tf1cifar.data import archives, base, safe_pickle, signatures
+from tf1cifar.data import archives, base, picture_headers, safe_pickle, signatures
 
 MAX_ENTRIES = 20_000  # of folders and files that one search looks at
 SPLITS = ("train", "test", "val", "valid", "validation")  # names of folders that are no class
@@ -114,8 +114,9 @@ def recognize(path):
     pictures = [name for names in files.values() for name in names
                 if name.lower().endswith(base.PHOTO_SUFFIXES)]
     if pictures:
+        heic = not any(name.lower().endswith(base.PICTURE_SUFFIXES) for name in pictures)
         return (f"{len(pictures):,} picture{'s' * (len(pictures) > 1)} that no folder divides into "
-                f"classes ({_listed(pictures)})")
+                f"classes ({_listed(pictures)}" + f": {picture_headers.HEIC}" * heic + ")")
     return _listed([item.name + "/" * item.is_dir() for item in listing[path]])
 
 
