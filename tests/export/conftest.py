@@ -28,8 +28,8 @@ def random_run(name, image_shape=(32, 32, 3), **changes):
                                                 len(CLASSES), tf.constant(False))
         variables = tf.global_variables()
         session.run(tf.global_variables_initializer())
-        weights = {variable.op.name: value + 0.01 * rng.standard_normal(value.shape)
-                   .astype(np.float32) for variable, value in zip(variables, session.run(variables))}
+        weights = {variable.op.name: value + rng.normal(0, 0.01, value.shape).astype(np.float32)
+                   for variable, value in zip(variables, session.run(variables))}
         weights = {name: abs(value) if name.endswith("variance") else value
                    for name, value in weights.items()}
         for variable in variables:

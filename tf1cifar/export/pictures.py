@@ -17,7 +17,8 @@ def fitted(images, image_shape):
       image_shape: (height, width, channels) of the result.
 
     Returns:
-      uint8 [B, *image_shape], equal to Pillow's pixels.
+      uint8 [B, *image_shape]. They are Pillow's pixels, but for tall pictures, whose rows some
+      versions of Pillow add up first: there a pixel may differ by 1.
     """
     height, width, _ = image_shape
     size = tf.cast(tf.shape(images)[1:3], tf.float64)
@@ -28,7 +29,7 @@ def fitted(images, image_shape):
     inner = tf.where(tf.equal(size[1] / size[0], ratio), size, inner)
     start = (size - inner) * 0.5
     pixels = tf.cast(images, tf.float64)
-    # Pillow rounds after each of the two products, columns first.
+    # Pillow rounds after each of the two products.
     for axis, equation, out in ((1, "bhwc,ow->bhoc", width), (0, "bhwc,oh->bowc", height)):
         matrix = _box_matrix(size[axis], out, start[axis], start[axis] + inner[axis])
         pixels = tf.floor(tf.einsum(equation, pixels, matrix) / ONE + 0.5)
