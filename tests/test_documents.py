@@ -25,7 +25,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in (
     ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").glob("*.md")))}
-SCRIPT = (r"(?:cnn_train|restore_model|conv_visuals|compare_runs|"
+SCRIPT = (r"(?:cnn_train|restore_model|conv_visuals|compare_runs|export_model|"
           r"(?:benchmarks|tests/stress)/\w+)\.py")
 FENCED = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # The two entries in tables of recipes.py that belong to README's example of a network.
@@ -85,7 +85,8 @@ def test_commands_finds_every_form():
 
 def test_documents_have_commands_of_every_script():
     scripts = {words[0] for words in COMMANDS}
-    expected = {"cnn_train.py", "restore_model.py", "conv_visuals.py", "compare_runs.py"}
+    expected = {"cnn_train.py", "restore_model.py", "conv_visuals.py", "compare_runs.py",
+                "export_model.py"}
     expected |= {f"tests/stress/{name}.py" for name in ("campaign", "fuzz")}
     expected |= {f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.py")
                  if path.name != "rivals.py"}  # a module without a command line

@@ -28,10 +28,8 @@ def random_run(name, image_shape=(32, 32, 3), **changes):
                                                 len(CLASSES), tf.constant(False))
         variables = tf.global_variables()
         session.run(tf.global_variables_initializer())
-        noise = [0.01 * rng.standard_normal(variable.shape).astype(np.float32)
-                 for variable in variables]
-        weights = {variable.op.name: value + change for variable, value, change in zip(
-            variables, session.run(variables), noise)}
+        weights = {variable.op.name: value + rng.normal(0, 0.01, value.shape).astype(np.float32)
+                   for variable, value in zip(variables, session.run(variables))}
         weights = {name: abs(value) if name.endswith("variance") else value
                    for name, value in weights.items()}
         for variable in variables:

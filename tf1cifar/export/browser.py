@@ -23,6 +23,7 @@ from tf1cifar import errors
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PICTURES = 50  # in one script
+LONGEST = 60  # seconds
 
 
 def find():
@@ -92,9 +93,8 @@ class Browser:
             self._session = self.send("Target.attachToTarget", targetId=target,
                                       flatten=True)["sessionId"]
             # The tab begins with an empty document, which is complete as well.
-            while not self.evaluate(f"location.href == {json.dumps(self._url)} && "
-                                    "document.readyState == 'complete'"):
-                time.sleep(0.02)
+            self.wait(f"location.href == {json.dumps(self._url)} && "
+                      "document.readyState == 'complete'")
             self._stack = stack.pop_all()
         return self
 
@@ -136,6 +136,14 @@ class Browser:
             raise errors.Failure("Chromium: " + str(details.get("exception", {}).get(
                 "description", details.get("text"))).splitlines()[0])
         return answer["result"].get("value")
+
+    def wait(self, condition):
+        """Wait until a script's value is true; a `Failure` after LONGEST seconds."""
+        end = time.monotonic() + LONGEST
+        while not self.evaluate(condition):
+            if time.monotonic() > end:
+                raise errors.Failure(f"Chromium: {condition} does not come true")
+            time.sleep(0.02)
 
     def choose(self, selector, paths):
         """Choose files in the page's file input, as a person does."""

@@ -1,9 +1,11 @@
 """The graph that leaves the house: uint8 pictures -> preparation -> network -> probabilities.
 
-    inference_recipe  a run's recipe without what only training needs
-    prepare           the twin of `data.preparation.prepare` in the graph
-    answers           logits and probabilities of a batch of pictures
-    build             a graph of its own with placeholder, answers and a run's weights
+    Run                     a trained run with its answers to the test images
+    read                    restore a `Run`
+    prepare                 the twin of `data.preparation.prepare` in the graph
+    answers                 logits and probabilities of a batch of pictures
+    session                 a session on a new graph with the run's weights
+    placeholder_to_answers  the graph of most forms; frozen makes its variables constants
 
 Everything is float32, whatever the run's precision is: neither TFLite nor onnxruntime computes
 bfloat16. No operation of dropout is in the graph, and batch norm uses its moving averages.
@@ -66,6 +68,10 @@ def prepare(images, name, mean=None):
     return pixels / tf.maximum(tf.sqrt(variance), planes * np.sqrt(length))
 
 
+def _untrained(getter, name, *arguments, **settings):
+    return getter(name, *arguments, **{**settings, "trainable": False})
+
+
 def answers(recipe, images, num_classes, mean=None):
     """The network's answers to a batch of pictures.
 
@@ -79,8 +85,10 @@ def answers(recipe, images, num_classes, mean=None):
       (logits, probabilities), float32 [B, num_classes].
     """
     pixels = prepare(images, recipe.preparation, mean)
-    logits = graph.network_logits(inference_recipe(recipe), pixels, num_classes,
-                                  tf.constant(False))
+    # Batch norm whose variables are not trained knows no other statistics than its averages.
+    with tf.variable_scope(tf.get_variable_scope(), custom_getter=_untrained):
+        logits = graph.network_logits(inference_recipe(recipe), pixels, num_classes,
+                                      tf.constant(False))
     return logits, tf.nn.softmax(logits)
 
 
@@ -174,19 +182,6 @@ def placeholder_to_answers(run, batch=None):
 
 
 def frozen(session):
-    """The `tf.GraphDef` of a session's graph with its variables as constants.
-
-    A choice whose condition is a constant, such as batch norm's statistics, is made here, so that
-    nothing of training is left.
-    """
-    graph_def = tf.graph_util.convert_variables_to_constants(
+    """The `tf.GraphDef` of a session's graph with its variables as constants."""
+    return tf.graph_util.convert_variables_to_constants(
         session, session.graph.as_graph_def(), list(OUTPUTS))
-    constants = {node.name: node for node in graph_def.node if node.op == "Const"}
-    for node in graph_def.node:
-        if node.op == "SelectV2" and node.input[0] in constants:
-            condition = tf.make_ndarray(constants[node.input[0]].attr["value"].tensor)
-            if not condition.shape:
-                chosen, dtype = node.input[1 if condition else 2], node.attr["T"].type
-                node.CopyFrom(tf.NodeDef(name=node.name, op="Identity", input=[chosen],
-                                         attr={"T": tf.AttrValue(type=dtype)}))
-    return tf.graph_util.extract_sub_graph(graph_def, list(OUTPUTS))

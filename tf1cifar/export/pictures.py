@@ -17,7 +17,8 @@ def fitted(images, image_shape):
       image_shape: (height, width, channels) of the result.
 
     Returns:
-      uint8 [B, *image_shape], equal to Pillow's pixels.
+      uint8 [B, *image_shape]. They are Pillow's pixels, but for tall pictures, whose rows some
+      versions of Pillow add up first: there a pixel may differ by 1.
     """
     height, width, _ = image_shape
     size = tf.cast(tf.shape(images)[1:3], tf.float64)
@@ -28,7 +29,7 @@ def fitted(images, image_shape):
     inner = tf.where(tf.equal(size[1] / size[0], ratio), size, inner)
     start = (size - inner) * 0.5
     pixels = tf.cast(images, tf.float64)
-    # Pillow rounds after each of the two products, columns first.
+    # Pillow rounds after each of the two products.
     for axis, equation, out in ((1, "bhwc,ow->bhoc", width), (0, "bhwc,oh->bowc", height)):
         matrix = _box_matrix(size[axis], out, start[axis], start[axis] + inner[axis])
         pixels = tf.floor(tf.einsum(equation, pixels, matrix) / ONE + 0.5)
@@ -44,14 +45,15 @@ def _box_matrix(size, out, low, high):
       low, high: float64 [], the part of the picture that is resized. Pillow stores float32.
     """
     low, high = tf.cast(low, tf.float32), tf.cast(high, tf.float32)
-    scale = tf.cast(high - low, tf.float64) / out
+    # TensorFlow would make a product of a division by a constant, which is rounded otherwise.
+    scale = tf.math.divide_no_nan(tf.cast(high - low, tf.float64), out)
     filter_scale = tf.maximum(scale, 1.0)
     centers = tf.cast(low, tf.float64) + (tf.range(out, dtype=tf.float64) + 0.5) * scale
     first = tf.maximum(tf.floor(centers - 0.5 * filter_scale + 0.5), 0.0)
     last = tf.minimum(tf.floor(centers + 0.5 * filter_scale + 0.5), size)
     places = tf.range(size, dtype=tf.float64)[None]
-    # Pillow subtracts in this order, and its rounding decides about pixels at an edge.
-    offsets = ((places - first[:, None]) + first[:, None] - centers[:, None] + 0.5) / filter_scale
+    # In Pillow's order, since rounding decides about pixels at an edge.
+    offsets = (places - centers[:, None] + 0.5) * (1.0 / filter_scale)
     inside = ((places >= first[:, None]) & (places < last[:, None])
               & (offsets > -0.5) & (offsets <= 0.5))
     weights = tf.cast(inside, tf.float64)
@@ -74,7 +76,7 @@ def decoded(contents, image_shape):
         pixels = tf.cond(
             tf.io.is_jpeg(content),
             lambda: tf.image.decode_jpeg(content, 3, dct_method="INTEGER_ACCURATE"),
-            lambda: _over_white(tf.image.decode_png(content, 4)))
+            lambda: _decode_png(content))
         if image_shape[2] == 1:  # Pillow's integer formula
             pixels = tf.reduce_sum(tf.cast(pixels, tf.int32) * [19595, 38470, 7471], 2,
                                    keepdims=True)
@@ -82,6 +84,16 @@ def decoded(contents, image_shape):
         return fitted(pixels[None], image_shape)[0]
 
     return tf.map_fn(decode, contents, dtype=tf.uint8)
+
+
+def _decode_png(content):
+    """The pixels of a PNG, uint8 [height, width, 3]."""
+    # Where a PNG has no transparency, TensorFlow's fourth channel is wrong for less than 8 bits.
+    (color_type,) = tf.unstack(tf.io.decode_raw(tf.strings.substr(content, 25, 1), tf.uint8), 1)
+    has_alpha = tf.bitwise.bitwise_and(color_type, 4) > 0
+    pieces = tf.size(tf.strings.split([content], "tRNS").values)  # a chunk for the other types
+    return tf.cond(has_alpha | (pieces > 1), lambda: _over_white(tf.image.decode_png(content, 4)),
+                   lambda: tf.image.decode_png(content, 3))
 
 
 def _over_white(pixels):
