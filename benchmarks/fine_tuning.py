@@ -7,9 +7,8 @@ two are drawn, and three runs with equal settings train on them: from scratch, f
 the first run with a new last layer (--init-from), and the same with frozen convolutions (--freeze).
 All are tested on all test images of the two classes. Finished runs are not trained again.
 
-The table goes to DIR/table.md: the test accuracy of each run, the mean, the least gain over the run
-from scratch with the same seed, and the median of the seconds from the start of cnn_train.py's
-training to its end.
+The table goes to DIR/A-B/table.md: the test accuracy of each run, the mean, and the least gain over
+the run from scratch with the same seed.
 """
 
 import argparse
@@ -68,14 +67,13 @@ def train(data, run, options):
     """Train a run on the images in a folder, unless it is finished.
 
     Returns:
-      (test accuracy, seconds from the start of the training to the result).
+      The test accuracy.
     """
     if not (run / "result.json").exists():
         subprocess.run([sys.executable, str(ROOT / "cnn_train.py"), "--dataset", "folders",
                         "--data-dir", str(data), "--run-dir", str(run), *options.split()],
                        check=True, cwd=ROOT)
-    seconds = ((run / "result.json").stat().st_mtime - (run / "recipe.json").stat().st_mtime)
-    return json.loads((run / "result.json").read_text())["test_accuracy"], seconds
+    return json.loads((run / "result.json").read_text())["test_accuracy"]
 
 
 def main():
@@ -100,27 +98,26 @@ def main():
     dataset = cifar10.load(cifar10.find(options.cifar10))
     others = [name for name in dataset.class_names if name not in options.classes]
     write(out / "eight", dataset, others)
-    accuracy, _ = train(out / "eight", out / "source", options.before)
+    accuracy = train(out / "eight", out / "source", options.before)
     tested = np.isin(dataset.test.labels, [dataset.class_names.index(name)
                                            for name in options.classes]).sum()
     lines = [f"{machine.describe()}; the run on eight classes has {100 * accuracy:.2f} %, the "
              f"others are tested on {tested:,} images of {' and '.join(options.classes)}", "",
-             "| start | test accuracy of each seed | mean | least gain | seconds |",
-             "| --- | --- | --- | --- | --- |"]
+             "| start | test accuracy of each seed | mean | least gain |",
+             "| --- | --- | --- | --- |"]
     scratch = None
     for number, (kind, start) in enumerate(KINDS.items()):
-        measured = []
+        accuracies = []
         for seed in range(options.seeds):
             data = out / f"few-{seed}"
             write(data, dataset, options.classes, options.images, seed)
-            measured.append(train(data, out / f"kind{number}-{seed}", f"{options.tuning} --seed "
-                                  f"{seed} {start.format(source=out / 'source')}"))
-        accuracies = [100 * accuracy for accuracy, _ in measured]
+            accuracies.append(100 * train(
+                data, out / f"kind{number}-{seed}",
+                f"{options.tuning} --seed {seed} {start.format(source=out / 'source')}"))
         scratch = scratch or accuracies
         gain = min(now - then for now, then in zip(accuracies, scratch))
         lines.append(f"| {kind} | {', '.join(f'{value:.2f}' for value in accuracies)} % | "
-                     f"{statistics.mean(accuracies):.2f} % | {gain:+.2f} | "
-                     f"{statistics.median(seconds for _, seconds in measured):.0f} |")
+                     f"{statistics.mean(accuracies):.2f} % | {gain:+.2f} |")
     table = "\n".join(lines) + "\n"
     (out / "table.md").write_text(table)
     print(table)
