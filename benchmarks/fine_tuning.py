@@ -76,8 +76,8 @@ def train(data, run, options):
     return json.loads((run / "result.json").read_text())["test_accuracy"]
 
 
-def main():
-    """Train the runs that are missing; write and print the table."""
+def parse_arguments(arguments=None):
+    """The namespace of a command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cifar10", required=True, help="folder of CIFAR-10")
     parser.add_argument("--classes", nargs=2, default=("ship", "truck"), metavar="NAME",
@@ -93,7 +93,12 @@ def main():
                         "(default: --epochs 100 --batch-size 20 --held-out 0)")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "runs/fine_tuning",
                         help="folder of the data and the runs (default: runs/fine_tuning)")
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main():
+    """Train the runs that are missing; write and print the table."""
+    options = parse_arguments()
     out = options.out / "-".join(options.classes)
     dataset = cifar10.load(cifar10.find(options.cifar10))
     others = [name for name in dataset.class_names if name not in options.classes]

@@ -19,6 +19,7 @@ from matplotlib import image
 
 from tf1cifar import graph, recipes
 from tf1cifar.data import preparation
+from tf1cifar.training import sources
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -94,7 +95,9 @@ def test_documents_have_commands_of_every_script():
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_command_is_accepted_by_its_script(words, parser, my_cnn):
+def test_command_is_accepted_by_its_script(words, parser, my_cnn, monkeypatch):
+    monkeypatch.setattr(sources, "find", lambda path, run_dir: sources.Source(
+        path, "", "", None, None, None, None))
     parser(words[0])(list(words[1:]))
 
 
