@@ -7,6 +7,7 @@
     progress          the bar under anything that takes long
     quiet_tensorflow  import TensorFlow without its start-up messages
     say               print a line that must not end the work
+    silence           let neither say nor progress show anything
 
 This module imports neither TensorFlow nor NumPy, so that `--help` and argument errors are instant.
 """
@@ -97,8 +98,23 @@ def _silence_stdout():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+_silent = []  # a value in it silences `say` and `progress`
+
+
+@contextlib.contextmanager
+def silence():
+    """Let `say` and `progress` show nothing in the block: another process speaks for this one."""
+    _silent.append(True)
+    try:
+        yield
+    finally:
+        _silent.pop()
+
+
 def say(line):
     """Print a line of a long work. A standard output that takes no more does not end the work."""
+    if _silent:
+        return
     try:
         print(line, flush=True)
     except OSError as error:
@@ -217,7 +233,7 @@ class progress:
         self.total, self.title, self.unit = total, title, unit
         self.start = time.monotonic()
         self.next_draw = self.start + delay
-        self.shown = hasattr(sys.stderr, "isatty") and sys.stderr.isatty()
+        self.shown = hasattr(sys.stderr, "isatty") and sys.stderr.isatty() and not _silent
         self.drawn = False
 
     def update(self, done, note="", remaining=0):

@@ -11,22 +11,26 @@ This module never runs anything; sessions do that, see `tf1cifar.training`. The 
 `tf1cifar.networks`, the losses in `tf1cifar.losses`.
 """
 
+import contextlib
 import copy
 import zlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
 from tf1cifar import losses, networks, recipes, summaries
+from tf1cifar.networks import parts
 
 
 class ResidentTraining(NamedTuple):
     """A loop in the graph that trains S steps, on images that stay in the graph's memory."""
+    images: tf.Variable        # all training images, in the dtype in which the network computes
+    labels: tf.Variable        # int64, their labels
     load_images: tf.Operation  # copies a part of the images, fed as images:0, and their labels
     offset: tf.Tensor          # int64 [], a placeholder: position of that part among all images
     indices: tf.Tensor         # int64 [S, B], a placeholder: positions of each step's images
-    loss: tf.Tensor            # float32 [], mean over the steps; fetching it trains
-    accuracy: tf.Tensor        # float32 [], mean over the steps; fetching it trains
+    means: tuple               # loss and accuracy, float32 [], means over the steps; they train
 
 
 class Model(NamedTuple):
@@ -49,6 +53,7 @@ class Model(NamedTuple):
     start_epoch: tf.Operation   # sets the epoch's sums to zero
     use_averages: tf.Operation  # copies the moving averages, if there are any, to the weights
     summaries: tf.Tensor        # string [], serialized summary of a training batch
+    add_part: Callable          # function of a `parts.Part`: adds the step of one of several tasks
 
 
 def build(recipe, image_shape, num_classes, training_images):
@@ -96,18 +101,29 @@ def build(recipe, image_shape, num_classes, training_images):
     gradients, step = _training_step(optimizer, averages, global_step, loss, hits, sums)
     train_op = tf.group(step, name="train_op")
 
-    def resident_step(images, labels):
+    def another_step(images, labels):
         logits = network_logits(recipe, images, num_classes, tf.constant(True))
-        loss, hits = _loss(recipe, logits, labels), _hits(logits, labels)
+        loss, hits, part = _loss(recipe, logits, labels), _hits(logits, labels), parts.current()
         _, step = _training_step(optimizer, averages, global_step, loss, hits, sums)
-        return loss, hits, step
+        if part:
+            return [part.loss, part.accuracy, part.signals], step
+        return [loss, tf.reduce_mean(tf.cast(hits, tf.float32))], step
 
     resident = None
     step_inputs, step_fetches = (images, labels, is_training), (loss, accuracy, train_op)
     if recipe.steps_per_run > 1:
-        resident = _resident_training(resident_step, images, labels, training_images,
-                                      _dtype(recipe))
-        step_inputs, step_fetches = (resident.indices,), (resident.loss, resident.accuracy)
+        resident = _resident_memory(images, labels, training_images, _dtype(recipe))
+        resident = resident._replace(means=_resident_loop(another_step, resident))
+        step_inputs, step_fetches = (resident.indices,), resident.means
+
+    def add_part(part):
+        with (part.building(), tf.name_scope("part"), _network_again(),
+              tf.variable_scope(tf.get_variable_scope(), reuse=True, auxiliary_name_scope=False)):
+            if resident:
+                return (resident.indices, part.bounds), _resident_loop(another_step, resident)
+            values, step = another_step(images, labels)
+            return (images, labels, part.bounds), (*values, step)
+
     use_averages = tf.group([variable.assign(averages.average(variable))
                              for variable in tf.trainable_variables()] if averages else [],
                             name="use_averages")
@@ -116,7 +132,7 @@ def build(recipe, image_shape, num_classes, training_images):
     return Model(images, labels, is_training, logits, probabilities, loss, accuracy,
                  learning_rate, global_step, train_op, resident, step_inputs, step_fetches,
                  sums["loss"] / sums["seen"], sums["hits"] / sums["seen"], start_epoch,
-                 use_averages, summary)
+                 use_averages, summary, add_part)
 
 
 def parameters():
@@ -189,18 +205,23 @@ def _training_step(optimizer, averages, global_step, loss, hits, sums):
     Returns:
       (list of (gradient, variable), operation).
     """
+    part, images = parts.current(), tf.size(hits)
+    hits = tf.reduce_sum(tf.cast(hits, tf.float64))
     with tf.variable_scope("training", reuse=tf.AUTO_REUSE):
-        gradients = optimizer.compute_gradients(loss)
+        gradients = optimizer.compute_gradients(loss * part.share if part else loss)
+        if part:
+            gradients, loss, hits = part.whole_batch(gradients, loss, hits)
+            images = part.bounds[-1]
         step = optimizer.apply_gradients(gradients, global_step)
     if averages:
         # In no scope, so that the averages have the names of `averages.variables_to_restore()`.
         with tf.control_dependencies([step]):
             step = averages.apply(tf.trainable_variables())
-    batch = tf.cast(tf.size(hits), tf.float64)
+    batch = tf.cast(images, tf.float64)
     return gradients, tf.group(
         step, sums["seen"].assign_add(batch),
         sums["loss"].assign_add(batch * tf.cast(loss, tf.float64)),
-        sums["hits"].assign_add(tf.reduce_sum(tf.cast(hits, tf.float64))),
+        sums["hits"].assign_add(hits),
         *_current_graph_items(tf.GraphKeys.UPDATE_OPS))
 
 
@@ -245,14 +266,13 @@ def _moving_averages(recipe, global_step):
 # Training on images in the graph's memory
 
 
-def _resident_training(training_step, images, labels, training_images, dtype):
-    """Create the loop of `ResidentTraining`.
+def _resident_memory(images, labels, training_images, dtype):
+    """Create the memory of `ResidentTraining`.
 
     For small networks, feeding a batch and the overhead of session.run cost more than the step.
     Here the prepared images stay in graph memory and only the indices of each batch are fed.
 
     Args:
-      training_step: function (images, labels) -> (loss, hits, operation).
       images, labels: the placeholders from which `load_images` copies.
       training_images: number of images in memory.
       dtype: dtype of the images in memory.
@@ -269,29 +289,55 @@ def _resident_training(training_step, images, labels, training_images, dtype):
         load_images = tf.group(all_images[part].assign(tf.cast(images, dtype)),
                                all_labels[part].assign(labels), name="load_images")
     indices = tf.placeholder(tf.int64, [None, None], "indices")
+    return ResidentTraining(all_images, all_labels, load_images, offset, indices, ())
+
+
+def _resident_loop(training_step, resident):
+    """Create the loop of `ResidentTraining`.
+
+    Args:
+      training_step: function (images, labels) -> (list of float32 tensors, operation).
+      resident: a `ResidentTraining` without its means.
+
+    Returns:
+      A tuple of the tensors' means over the steps.
+    """
+    indices = resident.indices
     steps = tf.shape(indices)[0]
 
     def batch(number):
-        return tf.gather(all_images, indices[number]), tf.gather(all_labels, indices[number])
+        return (tf.gather(resident.images, indices[number]),
+                tf.gather(resident.labels, indices[number]))
 
-    def body(number, images, labels, loss_sum, accuracy_sum):
+    def body(number, images, labels, *totals):
         with tf.variable_scope(tf.get_variable_scope(), reuse=True):
-            loss, hits, step = training_step(images, labels)
+            values, step = training_step(images, labels)
         # The next batch is gathered during the step, at no cost to large networks.
         next_batch = batch(tf.minimum(number + 1, steps - 1))
         with tf.control_dependencies([step]):
-            return (number + 1, *next_batch, loss_sum + loss,
-                    accuracy_sum + tf.reduce_mean(tf.cast(hits, tf.float32)))
+            return (number + 1, *next_batch,
+                    *[total + value for total, value in zip(totals, values)])
 
+    part = parts.current()
+    zeros = [0.0, 0.0, tf.zeros([part.count])] if part else [0.0, 0.0]
+    with _network_again():
+        _, _, _, *totals = tf.while_loop(
+            lambda number, *_: number < steps, body, [0, *batch(0), *zeros], name="training_loop",
+            parallel_iterations=1)  # a step needs the weights of the step before it
+    return tuple(total / tf.cast(steps, tf.float32) for total in totals)
+
+
+@contextlib.contextmanager
+def _network_again():
+    """Context for another copy of the network, whose items in the collections are its own.
+
+    The collections are afterwards as they were: the graph outside a loop cannot use tensors of the
+    loop's body, and a step must run the updates of its own copy only.
+    """
     graph = tf.get_default_graph()
-    before = {key: len(graph.get_collection(key)) for key in graph.get_all_collection_keys()}
-    *_, loss_sum, accuracy_sum = tf.while_loop(
-        lambda number, *_: number < steps, body, [0, *batch(0), 0.0, 0.0], name="training_loop",
-        parallel_iterations=1)  # a step needs the weights of the step before it
-    # The loop's body adds its own tensors to the graph's collections, but the graph outside the
-    # loop cannot use them.
+    before = {key: list(graph.get_collection(key)) for key in graph.get_all_collection_keys()}
+    for key in (tf.GraphKeys.REGULARIZATION_LOSSES, tf.GraphKeys.UPDATE_OPS):
+        graph.clear_collection(key)
+    yield
     for key in graph.get_all_collection_keys():
-        del graph.get_collection_ref(key)[before.get(key, 0):]
-    return ResidentTraining(load_images, offset, indices,
-                            loss_sum / tf.cast(steps, tf.float32),
-                            accuracy_sum / tf.cast(steps, tf.float32))
+        graph.get_collection_ref(key)[:] = before.get(key, [])

@@ -18,7 +18,7 @@ import zlib
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from tf1cifar.networks import gradients
+from tf1cifar.networks import gradients, parts
 
 ACTIVATIONS = "activations"
 
@@ -146,11 +146,15 @@ def dropout(x, rate, is_training):
     # 16 random bits decide whether a number is dropped. They take half the time of a random
     # float32. The mask is a factor, so the gradient costs one product.
     dropped = min(round(rate * 2 ** 16), 2 ** 16 - 1)
+    part = parts.current()
 
     def mask():
-        size = tf.size(x)
-        bits = tf.random.stateless_uniform([(size + 1) // 2], seed, None, None, tf.int32)
-        bits = tf.reshape(tf.bitcast(bits, tf.uint16), [-1])[:size]
+        if part:
+            bits = part.random_bits(x, seed)
+        else:
+            size = tf.size(x)
+            bits = tf.random.stateless_uniform([(size + 1) // 2], seed, None, None, tf.int32)
+            bits = tf.reshape(tf.bitcast(bits, tf.uint16), [-1])[:size]
         kept = tf.cast(tf.reshape(bits, tf.shape(x)) >= dropped, x.dtype)
         return kept * (1 / (1 - dropped / 2 ** 16))
 
@@ -161,6 +165,7 @@ def dropout(x, rate, is_training):
 def batch_norm(x, is_training, decay, epsilon=0.001):
     """Batch normalization: by the batch in training, otherwise by moving averages.
 
+    Where several tasks have parts of a batch, mean and variance are those of the whole batch.
     The updates of the moving averages are in the collection UPDATE_OPS, which the training step
     runs. S. Ioffe, C. Szegedy, *Batch Normalization*, 2015.
 
@@ -181,7 +186,9 @@ def batch_norm(x, is_training, decay, epsilon=0.001):
     moving_variance = tf.get_variable("moving_variance", channels, trainable=False,
                                       initializer=tf.ones_initializer())
     dtype, x = x.dtype, tf.cast(x, tf.float32)
-    mean, variance = tf.nn.moments(x, list(range(len(x.shape) - 1)))
+    part = parts.current()
+    mean, variance = (part.moments(x) if part else
+                      tf.nn.moments(x, list(range(len(x.shape) - 1))))
     for moving, value in ((moving_mean, mean), (moving_variance, variance)):
         tf.add_to_collection(tf.GraphKeys.UPDATE_OPS,
                              moving.assign_sub((1 - decay) * (moving - value),
