@@ -76,7 +76,7 @@ def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lam
 
             # Start or resume
             trainer = Trainer(recipe, folder, model, session, feed, should_stop, profile, tasks)
-            if trainer.step:
+            if trainer.step and tasks.chief:
                 console.say(f"resuming from step {trainer.step} of {feed.total_steps} in "
                             f"{folder.path}")
 

@@ -16,7 +16,7 @@ import time
 
 from tf1cifar import console, errors
 
-GRACE = 5.0  # seconds in which a task may end by itself after another one has ended
+GRACE = 3.0  # seconds in which a task may end by itself after another one has ended
 
 # The beginning of every HTTP/2 connection, on which TensorFlow's servers talk. They answer with a
 # frame of the type SETTINGS. A process that was stopped does not answer.
@@ -142,7 +142,7 @@ class Peers:
         if self._event.wait(seconds):
             return self.ended_line()
         for index in self._others:
-            connection, reason = greet(self.hosts.place(index), 3.0)
+            connection, reason = greet(self.hosts.place(index), 2.0)
             if connection:
                 connection.close()
             elif self.gone is None:
