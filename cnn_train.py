@@ -228,8 +228,7 @@ def main(arguments=None):
         return hosts.launch(__file__, sys.argv[1:] if arguments is None else arguments,
                             options.processes)
     if where and not where.chief:
-        with console.silence():
-            return work(where, recipe, options)
+        return work(where, recipe, options)
     recipe, dataset = load_data(recipe, options)
     from tf1cifar import data
     description = data.describe(dataset, recipe)
@@ -272,6 +271,7 @@ def lead(where, recipe, plan, dataset, folder, options):
 
 def work(where, recipe, options):
     """Be another task than the chief: train what the chief says, and write and print nothing."""
+    console.progress.silent = True
     recipe, dataset = load_data(recipe, options)
     from tf1cifar import data
     description = data.describe(dataset, recipe)
@@ -304,8 +304,8 @@ def train(plan, dataset, folder, options, tasks=None):
         import numpy
 
         from tf1cifar.data import preparation
-        from tf1cifar.training import cluster, loop, precision, session
-    tasks = tasks or cluster.Alone()
+        from tf1cifar.training import alone, loop, precision, session
+    tasks = tasks or alone.Alone()
     session.session_config(options.device)  # raises if the device does not exist
     gpu = session.unused_gpu() if options.device == "auto" else ""
     if gpu:

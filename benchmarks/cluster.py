@@ -23,11 +23,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from tf1cifar import graph, machine, recipes
+from tf1cifar import graph, machine, parts, recipes
 from tf1cifar.data.base import Split
 from tf1cifar.data.feed import Feed
-from tf1cifar.networks import parts
-from tf1cifar.training import cluster, hosts
+from tf1cifar.training import alone, cluster, hosts
 
 CHANNELS = {"mnist": (28, 28, 1)}  # shapes of images; all others are those of CIFAR-10
 WARM_UP = 3  # steps before the measurement
@@ -61,7 +60,7 @@ def in_tasks(count, work):
         if not child:
             try:
                 os.sched_setaffinity(0, {cores[index % len(cores)]})
-                tasks = cluster.Alone()
+                tasks = alone.Alone()
                 if count > 1:
                     tasks = cluster.Cluster(hosts.Hosts(addresses, index, 120, 120), "cpu")
                     tasks.peers.meet(print)

@@ -14,7 +14,8 @@ PACKAGE = sorted((ROOT / "tf1cifar").rglob("*.py"))
 FLOORS = (
     ("errors",),
     ("console", "files", "locks", "machine", "plain_paths", "signals", "standard_error"),
-    ("recipes", "data", "networks", "losses", "drawing"), ("summaries",), ("graph",), ("training",))
+    ("recipes", "data", "parts", "networks", "losses", "drawing"), ("summaries", "resident"),
+    ("graph",), ("training",))
 
 # Scripts use these before they know that they need TensorFlow, or even the data.
 WITHOUT_NUMPY = ("errors", "console", "files", "locks", "machine", "plain_paths", "recipes",
@@ -58,7 +59,7 @@ def test_imports_are_found():
 
 @pytest.mark.parametrize("path", PACKAGE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_are_short(path):
-    longest = {"drawing.py": 600, "recipes.py": 400, "loop.py": 250}.get(path.name, 320)
+    longest = {"drawing.py": 600, "recipes.py": 400, "loop.py": 280}.get(path.name, 320)
     assert len(path.read_text(encoding="utf-8").splitlines()) <= longest
 
 

@@ -7,7 +7,6 @@
     progress          the bar under anything that takes long
     quiet_tensorflow  import TensorFlow without its start-up messages
     say               print a line that must not end the work
-    silence           let neither say nor progress show anything
 
 This module imports neither TensorFlow nor NumPy, so that `--help` and argument errors are instant.
 """
@@ -98,25 +97,10 @@ def _silence_stdout():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-_silent = []  # a value in it silences `say` and `progress`
-
-
-@contextlib.contextmanager
-def silence():
-    """Let `say` and `progress` show nothing in the block: another process speaks for this one."""
-    _silent.append(True)
-    try:
-        yield
-    finally:
-        _silent.pop()
-
-
 def say(line):
     """Print a line of a long work. A standard output that takes no more does not end the work."""
-    if _silent:
-        return
     try:
-        print(line, flush=True)
+        print("" if progress.silent else f"{line}\n", end="", flush=True)
     except OSError as error:
         _silence_stdout()
         print(f"standard output takes nothing any more ({error.strerror}); the work goes on",
@@ -229,11 +213,12 @@ class progress:
             bar.update(done, "any short text")
     """
 
+    silent = False  # whether bars and `say` show nothing, since another process speaks for this one
     def __init__(self, total, title, unit="", delay=0.5):
         self.total, self.title, self.unit = total, title, unit
         self.start = time.monotonic()
         self.next_draw = self.start + delay
-        self.shown = hasattr(sys.stderr, "isatty") and sys.stderr.isatty() and not _silent
+        self.shown = hasattr(sys.stderr, "isatty") and sys.stderr.isatty() and not self.silent
         self.drawn = False
 
     def update(self, done, note="", remaining=0):

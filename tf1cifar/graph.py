@@ -11,7 +11,6 @@ This module never runs anything; sessions do that, see `tf1cifar.training`. The 
 `tf1cifar.networks`, the losses in `tf1cifar.losses`.
 """
 
-import contextlib
 import copy
 import zlib
 from collections.abc import Callable
@@ -19,18 +18,7 @@ from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-from tf1cifar import losses, networks, recipes, summaries
-from tf1cifar.networks import parts
-
-
-class ResidentTraining(NamedTuple):
-    """A loop in the graph that trains S steps, on images that stay in the graph's memory."""
-    images: tf.Variable        # all training images, in the dtype in which the network computes
-    labels: tf.Variable        # int64, their labels
-    load_images: tf.Operation  # copies a part of the images, fed as images:0, and their labels
-    offset: tf.Tensor          # int64 [], a placeholder: position of that part among all images
-    indices: tf.Tensor         # int64 [S, B], a placeholder: positions of each step's images
-    means: tuple               # loss and accuracy, float32 [], means over the steps; they train
+from tf1cifar import losses, networks, parts, recipes, resident, summaries
 
 
 class Model(NamedTuple):
@@ -45,7 +33,7 @@ class Model(NamedTuple):
     learning_rate: tf.Tensor    # float32 [], learning rate of the next step
     global_step: tf.Variable    # int64 [], number of training steps done
     train_op: tf.Operation      # one training step, which also updates the epoch's sums
-    resident: ResidentTraining  # the loop over resident images; None if batches are fed
+    resident: resident.Memory   # the images of the loop over resident images, or None
     step_inputs: tuple          # tensors to feed when session.run trains, in the order of `Feed`
     step_fetches: tuple         # tensors to fetch then: loss, accuracy, and operations to run
     epoch_loss: tf.Tensor       # float64 [], mean training loss of the epoch so far
@@ -109,18 +97,17 @@ def build(recipe, image_shape, num_classes, training_images):
             return [part.loss, part.accuracy, part.signals], step
         return [loss, tf.reduce_mean(tf.cast(hits, tf.float32))], step
 
-    resident = None
+    memory = None
     step_inputs, step_fetches = (images, labels, is_training), (loss, accuracy, train_op)
     if recipe.steps_per_run > 1:
-        resident = _resident_memory(images, labels, training_images, _dtype(recipe))
-        resident = resident._replace(means=_resident_loop(another_step, resident))
-        step_inputs, step_fetches = (resident.indices,), resident.means
+        memory = resident.memory(images, labels, training_images, _dtype(recipe))
+        step_inputs, step_fetches = (memory.indices,), resident.loop(another_step, memory)
 
     def add_part(part):
-        with (part.building(), tf.name_scope("part"), _network_again(),
+        with (part.building(), tf.name_scope("part"), resident.network_again(),
               tf.variable_scope(tf.get_variable_scope(), reuse=True, auxiliary_name_scope=False)):
-            if resident:
-                return (resident.indices, part.bounds), _resident_loop(another_step, resident)
+            if memory:
+                return (memory.indices, part.bounds), resident.loop(another_step, memory)
             values, step = another_step(images, labels)
             return (images, labels, part.bounds), (*values, step)
 
@@ -130,7 +117,7 @@ def build(recipe, image_shape, num_classes, training_images):
     with tf.name_scope("summaries"):
         summary = summaries.merged(images, loss, accuracy, learning_rate, gradients)
     return Model(images, labels, is_training, logits, probabilities, loss, accuracy,
-                 learning_rate, global_step, train_op, resident, step_inputs, step_fetches,
+                 learning_rate, global_step, train_op, memory, step_inputs, step_fetches,
                  sums["loss"] / sums["seen"], sums["hits"] / sums["seen"], start_epoch,
                  use_averages, summary, add_part)
 
@@ -260,84 +247,3 @@ def _moving_averages(recipe, global_step):
         return None
     # With the global step, the decay starts low, so that the initial weights are soon forgotten.
     return tf.train.ExponentialMovingAverage(recipe.moving_average, global_step)
-
-
-# ---------------------------------------------------------------------------------------
-# Training on images in the graph's memory
-
-
-def _resident_memory(images, labels, training_images, dtype):
-    """Create the memory of `ResidentTraining`.
-
-    For small networks, feeding a batch and the overhead of session.run cost more than the step.
-    Here the prepared images stay in graph memory and only the indices of each batch are fed.
-
-    Args:
-      images, labels: the placeholders from which `load_images` copies.
-      training_images: number of images in memory.
-      dtype: dtype of the images in memory.
-    """
-    def memory(name, shape, dtype):
-        return tf.get_variable(name, [training_images, *shape], dtype, tf.zeros_initializer(),
-                               trainable=False, collections=[tf.GraphKeys.LOCAL_VARIABLES])
-
-    with tf.variable_scope("resident"):
-        all_images = memory("images", images.shape[1:], dtype)
-        all_labels = memory("labels", [], tf.int64)
-        offset = tf.placeholder(tf.int64, [], "offset")
-        part = slice(offset, offset + tf.size(labels, out_type=tf.int64))
-        load_images = tf.group(all_images[part].assign(tf.cast(images, dtype)),
-                               all_labels[part].assign(labels), name="load_images")
-    indices = tf.placeholder(tf.int64, [None, None], "indices")
-    return ResidentTraining(all_images, all_labels, load_images, offset, indices, ())
-
-
-def _resident_loop(training_step, resident):
-    """Create the loop of `ResidentTraining`.
-
-    Args:
-      training_step: function (images, labels) -> (list of float32 tensors, operation).
-      resident: a `ResidentTraining` without its means.
-
-    Returns:
-      A tuple of the tensors' means over the steps.
-    """
-    indices = resident.indices
-    steps = tf.shape(indices)[0]
-
-    def batch(number):
-        return (tf.gather(resident.images, indices[number]),
-                tf.gather(resident.labels, indices[number]))
-
-    def body(number, images, labels, *totals):
-        with tf.variable_scope(tf.get_variable_scope(), reuse=True):
-            values, step = training_step(images, labels)
-        # The next batch is gathered during the step, at no cost to large networks.
-        next_batch = batch(tf.minimum(number + 1, steps - 1))
-        with tf.control_dependencies([step]):
-            return (number + 1, *next_batch,
-                    *[total + value for total, value in zip(totals, values)])
-
-    part = parts.current()
-    zeros = [0.0, 0.0, tf.zeros([part.count])] if part else [0.0, 0.0]
-    with _network_again():
-        _, _, _, *totals = tf.while_loop(
-            lambda number, *_: number < steps, body, [0, *batch(0), *zeros], name="training_loop",
-            parallel_iterations=1)  # a step needs the weights of the step before it
-    return tuple(total / tf.cast(steps, tf.float32) for total in totals)
-
-
-@contextlib.contextmanager
-def _network_again():
-    """Context for another copy of the network, whose items in the collections are its own.
-
-    The collections are afterwards as they were: the graph outside a loop cannot use tensors of the
-    loop's body, and a step must run the updates of its own copy only.
-    """
-    graph = tf.get_default_graph()
-    before = {key: list(graph.get_collection(key)) for key in graph.get_all_collection_keys()}
-    for key in (tf.GraphKeys.REGULARIZATION_LOSSES, tf.GraphKeys.UPDATE_OPS):
-        graph.clear_collection(key)
-    yield
-    for key in graph.get_all_collection_keys():
-        graph.get_collection_ref(key)[:] = before.get(key, [])

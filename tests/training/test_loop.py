@@ -14,7 +14,7 @@ from support.runs import saved, train, variables
 
 from tf1cifar import console, errors, recipes
 from tf1cifar.data.feed import Feed
-from tf1cifar.training import loop, resume
+from tf1cifar.training import evaluation, resume
 from tf1cifar.training.checkpoints import Checkpoints
 from tf1cifar.training.loop import Trainer
 from tf1cifar.training.run_folder import RunFolder
@@ -186,8 +186,8 @@ def test_train_evaluates_moving_averages_and_trains_without(recipe, dataset, tmp
 
 @pytest.mark.slow
 def test_train_touches_the_test_images_once(recipe, dataset, tmp_path, monkeypatch):
-    splits, evaluate = [], loop.evaluate
-    monkeypatch.setattr(loop, "evaluate", lambda session, split, prepare: (
+    splits, evaluate = [], evaluation.evaluate
+    monkeypatch.setattr(evaluation, "evaluate", lambda session, split, prepare: (
         splits.append(split), evaluate(session, split, prepare))[1])
     train(recipe, dataset, tmp_path)
     assert [split is dataset.test for split in splits] == [False, False, False, True]

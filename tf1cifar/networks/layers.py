@@ -18,7 +18,8 @@ import zlib
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from tf1cifar.networks import gradients, parts
+from tf1cifar import parts
+from tf1cifar.networks import gradients
 
 ACTIVATIONS = "activations"
 

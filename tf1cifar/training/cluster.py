@@ -1,13 +1,11 @@
 """Training by several tasks on TensorFlow's own runtime: servers, and sums over all tasks.
 
-    Alone    the only task of a training in one process; `loop` asks it what it asks a cluster
-    Nothing  stands for the chief's files in the other tasks
     Cluster  one of several tasks: a `tf.train.Server`, messages between tasks, named failures
     join     start this task's server, meet the others and compare what they are about to train
 
 Every task has the same graph with all variables, and trains on its part of each batch. One
 `CollectiveReduceV2` a step adds up the gradients, so all tasks hold the same weights; see
-`tf1cifar.networks.parts`. Task 0, the chief, has the run folder and sends its variables to the
+`tf1cifar.parts`. Task 0, the chief, has the run folder and sends its variables to the
 others at the start. A task that fails ends all others, and all are started again.
 """
 
@@ -25,10 +23,9 @@ import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
 import tf1cifar
-from tf1cifar import console, errors, machine, recipes
+from tf1cifar import console, errors, machine, parts, recipes
 from tf1cifar.data.base import Split
-from tf1cifar.networks import parts
-from tf1cifar.training import evaluation, peers
+from tf1cifar.training import alone, evaluation, peers
 from tf1cifar.training.session import (
     session_config,
     short_message,
@@ -40,66 +37,7 @@ FAILED = -1  # told instead of a signal's number
 JOINING, TRAINING = 1, 2  # keys of the messages, with the two timeouts
 
 
-class Alone:
-    """The only task, which does everything.
-
-    Attributes:
-      chief: whether this task writes the run folder.
-      part: (index, count) for a `Feed`, None if there is one task.
-      count: number of tasks.
-      where: the `hosts.Hosts` of the tasks, None if there is one task.
-    """
-    chief, part, count, where = True, None, 1, None
-
-    def session(self, device):
-        """A `tf.Session` on the default graph."""
-        return tf.Session(config=session_config(device))
-
-    def start(self, session, model):
-        """Bring this task to the chief's state; the `graph.Model` to train with."""
-        return model
-
-    def feed(self, signal):
-        """What a training step is fed with beside its batch."""
-        return {}
-
-    def stopped_by(self, values, should_stop):
-        """0, or the number of the signal after which all tasks stop.
-
-        Args:
-          values: the values of `step_fetches`.
-          should_stop: function without arguments: the signal that this task got.
-        """
-        return should_stop()
-
-    def of_chief(self, value):
-        """The chief's value of `value`, which JSON can hold."""
-        return value
-
-    def evaluate(self, session, split, prepare, trainer):
-        """(loss, accuracy, signal): `evaluation.evaluate` of a split, by all tasks together."""
-        result = evaluation.evaluate(session, split, trainer.stopping(prepare))
-        return result.loss, result.accuracy, 0
-
-    @contextlib.contextmanager
-    def undivided(self, session, model, build, checkpoints):
-        """(session, model) of a graph without the parts of several tasks, for the export."""
-        yield session, model
-
-    @contextlib.contextmanager
-    def named_failures(self):
-        """Name the task that made TensorFlow fail."""
-        yield
-
-
-class Nothing:
-    """Stands for the chief's `Checkpoints` and `Records` in the other tasks: it does nothing."""
-
-    def __getattr__(self, name):
-        return lambda *arguments, **options: None
-
-
-class Cluster(Alone):
+class Cluster(alone.Alone):
     """One of several tasks; see `join`.
 
     Args:
@@ -184,8 +122,8 @@ class Cluster(Alone):
                        in zip(own, tf.split(received, sizes))]
         return copies
 
-    def feed(self, signal):
-        return {self._part.signal: signal}
+    def feed(self, should_stop):
+        return {self._part.signal: should_stop()}
 
     def stopped_by(self, values, should_stop):
         signal = next((round(float(number)) for number in values[2] if number), 0)
@@ -210,10 +148,10 @@ class Cluster(Alone):
     @contextlib.contextmanager
     def undivided(self, session, model, build, checkpoints):
         self.ending = True
-        with tf.Graph().as_default(), tf.Session(config=session_config(self.device)) as alone:
+        with tf.Graph().as_default(), tf.Session(config=session_config(self.device)) as session:
             model = build()
             checkpoints.attach()
-            yield alone, model
+            yield session, model
 
     @contextlib.contextmanager
     def named_failures(self):

@@ -19,9 +19,9 @@ import tensorflow.compat.v1 as tf
 from tf1cifar import console, errors, graph
 from tf1cifar.data import base, preparation
 from tf1cifar.data.feed import Feed
-from tf1cifar.training import cluster, export
+from tf1cifar.training import alone, evaluation, export
 from tf1cifar.training.checkpoints import Checkpoints
-from tf1cifar.training.evaluation import averaged_weights, evaluate
+from tf1cifar.training.evaluation import averaged_weights
 from tf1cifar.training.records import Records, epoch_line
 from tf1cifar.training.run_folder import METRICS
 from tf1cifar.training.session import device_name, tensorflow_errors_as_failures, traced_run
@@ -32,7 +32,7 @@ FINITE_CHECK_IMAGES = 32  # images whose loss must be finite before weights are 
 
 
 def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lambda: 0,
-          tasks=cluster.Alone()):  # noqa: B008 - it has no state
+          tasks=alone.Alone()):  # noqa: B008 - it has no state
     """Train `recipe` on `dataset` in `folder` to its end, resuming where a run stopped.
 
     The best weights (without held-out images, the last ones) are tested in the end and exported.
@@ -45,7 +45,7 @@ def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lam
       profile: whether to trace PROFILED_RUNS to folder.profile.
       should_stop: function that returns 0, or the number of a signal: training then finishes the
         step, saves and raises `errors.Interrupted`.
-      tasks: the tasks that train together, see `cluster`.
+      tasks: the tasks that train together, see `alone`.
 
     Returns:
       The `Evaluation` of the test images; None in a task that is not the chief.
@@ -99,7 +99,8 @@ def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lam
             with tasks.undivided(session, model, build, checkpoints) as (session, model):
                 checkpoint_step, path = checkpoints.restore_final(session)
                 session.run(model.use_averages)
-                result = evaluate(session, dataset.test, trainer.stopping(feed.prepare))
+                result = evaluation.evaluate(session, dataset.test,
+                                             trainer.stopping(feed.prepare))
                 export.saved_model(session, folder.saved_model)
             folder.write_result({
                 "trained_steps": trainer.step,
@@ -125,12 +126,12 @@ class Trainer:
     """
 
     def __init__(self, recipe, folder, model, session, feed, should_stop=lambda: 0, profile=False,
-                 tasks=cluster.Alone()):  # noqa: B008
+                 tasks=alone.Alone()):  # noqa: B008
         self.recipe, self.folder, self.session, self.tasks = recipe, folder, session, tasks
         self.feed, self.should_stop, self.profile = feed, should_stop, profile
         self.seconds, self.images = 0.0, 0  # of the training steps of this epoch in this process
         self.session_runs, self.first_loss, self.last_loss = 0, np.nan, np.nan
-        self.checkpoints = self.records = cluster.Nothing()
+        self.checkpoints = self.records = alone.Nothing()
         step = None
         if tasks.chief:
             self.checkpoints = Checkpoints(folder.checkpoints, recipe.max_to_keep)
@@ -191,7 +192,7 @@ class Trainer:
         if self.profile and self.tasks.chief and self.session_runs in PROFILED_RUNS:
             trace_file = self.folder.profile / f"step-{self.step}.json"
         values = traced_run(self.session, self.model.step_fetches, {
-            **dict(zip(self.model.step_inputs, arrays)), **self.tasks.feed(self.should_stop())},
+            **dict(zip(self.model.step_inputs, arrays)), **self.tasks.feed(self.should_stop)},
             trace_file)
         return *values[:2], self.tasks.stopped_by(values, self.should_stop)
 

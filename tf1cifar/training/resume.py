@@ -138,8 +138,8 @@ def changes(folder, now):
     """
     began, earlier = folder.read_versions()
     saved = Checkpoints(folder.checkpoints).saved()
-    began = {"tasks": "1", **began}  # older versions of this project had one
-    before = {**began, **{change["what"]: change["now"] for change in earlier}}
+    before = {"tasks": "1", **began,  # older versions of this project had one
+               **{change["what"]: change["now"] for change in earlier}}
     new = [{"step": saved[-1][0] if saved else 0, "what": name, "before": before[name],
             "now": now[name]}
            for name in DECISIVE if name in now and before.get(name, now[name]) != now[name]]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tf1cifar.networks import layers, parts
+from tf1cifar import parts
+from tf1cifar.networks import layers
 
 ROWS, COUNT = 7, 2
 BOUNDS = [0, 3, 7]
