@@ -22,11 +22,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
 from tf1cifar import graph, machine, parts, recipes
 from tf1cifar.data.base import Split
 from tf1cifar.data.feed import Feed
 from tf1cifar.training import alone, cluster, hosts
+from tf1cifar.training.session import session_config
 
 CHANNELS = {"mnist": (28, 28, 1)}  # shapes of images; all others are those of CIFAR-10
 WARM_UP = 3  # steps before the measurement
@@ -43,14 +45,20 @@ def parse_arguments(arguments=None):
                         help="numbers of tasks (default: 1 2 3 4)")
     parser.add_argument("--precisions", nargs="+", default=["float32"], metavar="P",
                         choices=("float32", "bfloat16"), help="precisions (default: float32)")
+    parser.add_argument("--as-task", action="store_true", help="configure the session of one "
+                        "process as those of several tasks are")
     parser.add_argument("--steps", type=int, default=20, help="steps a round (default: 20)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds (default: 3)")
     parser.add_argument("--json", metavar="FILE", help="file for the figures")
     return parser.parse_args(arguments)
 
 
-def in_tasks(count, work):
-    """The value of work(tasks) in the first of `count` processes on one core each."""
+def in_tasks(count, work, as_task=False):
+    """The value of work(tasks) in the first of `count` processes on one core each.
+
+    Args:
+      as_task: whether one process is configured as one of several tasks.
+    """
     addresses = tuple(f"127.0.0.1:{port}" for port in hosts.free_ports(count))
     cores = sorted(os.sched_getaffinity(0))
     read, write = os.pipe()
@@ -60,7 +68,7 @@ def in_tasks(count, work):
         if not child:
             try:
                 os.sched_setaffinity(0, {cores[index % len(cores)]})
-                tasks = alone.Alone()
+                tasks = AsTask() if as_task else alone.Alone()
                 if count > 1:
                     tasks = cluster.Cluster(hosts.Hosts(addresses, index, 120, 120), "cpu")
                     tasks.peers.meet(print)
@@ -80,6 +88,15 @@ def in_tasks(count, work):
     if any(os.waitpid(child, 0)[1] for child in children):
         sys.exit("cluster.py: a task failed")
     return json.loads(value)
+
+
+class AsTask(alone.Alone):
+    """One process whose session leaves out the fusions that those of several tasks leave out."""
+
+    def session(self, device):
+        config = session_config(device)
+        config.graph_options.rewrite_options.remapping = RewriterConfig.OFF
+        return tf.Session(config=config)
 
 
 def measured(tasks, step, steps):
@@ -169,7 +186,7 @@ def main():
     results = [[] for _ in cases]
     for _ in range(options.rounds):
         for result, (_, _, tasks, work) in zip(results, cases):
-            result.append(in_tasks(tasks, work))
+            result.append(in_tasks(tasks, work, options.as_task))
     one = {}
     for result, (kind, case, tasks, _) in zip(results, cases):
         row = {**case, **median(result)}

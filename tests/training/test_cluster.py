@@ -62,7 +62,7 @@ def values(folder):
     # Adam would move the biases before batch norm, whose gradient is zero but for rounding, by the
     # sign of that rounding.
     (2, "--recipe batchnorm_cnn --dataset cifar10 --dropout 0.3 --moving-average 0.9 "
-        "--optimizer momentum --steps-per-run 2 --batch-norm-decay 0.9"),
+        "--optimizer momentum --steps-per-run 2 --batch-norm-decay 0.9 --preparation gray24"),
 ], ids=["tutorial_cnn", "batchnorm_cnn"])
 def test_tasks_train_as_one_process_does(tasks, tmp_path, count, arguments):
     arguments = [*arguments.split(), "--batch-size", "81", "--steps", "3", "--test-every-epoch"]
@@ -149,7 +149,7 @@ def test_a_task_that_never_comes_and_a_taken_port_are_named(tasks, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         addresses = [f"127.0.0.1:{port}" for port in (*hosts.free_ports(1),
                                                       taken.getsockname()[1])]
-        chief, other = tasks(2, "run", [*SMALL, "--join-timeout", "3"], addresses=addresses)
+        chief, other = tasks(2, "run", [*SMALL, "--join-timeout", "2"], addresses=addresses)
         done = other.wait()
         assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
         assert f"task 1 ({addresses[1]}) cannot listen on port" in done.stderr

@@ -235,7 +235,7 @@ def join(where, device, recipe, description):
     cluster = Cluster(where, device)
     cluster.peers.meet(lambda line: print(line, file=sys.stderr))
     cluster.peers.watch()
-    with tensorflow_errors_as_failures(), cluster.named_failures(), _bounded(where):
+    with tensorflow_errors_as_failures(), cluster.named_failures(), _bounded(cluster):
         identities = cluster.exchange(identity(recipe, description), JOINING)
     for index, other in enumerate(identities):
         if other != identities[0]:
@@ -261,14 +261,15 @@ def join(where, device, recipe, description):
 
 
 @contextlib.contextmanager
-def _bounded(where):
+def _bounded(cluster):
     """End the process if the block takes longer than the join timeout: TensorFlow may not."""
     def end():
-        console.complain("cnn_train.py", "the tasks have met, but TensorFlow does not connect them "
-                         f"within {where.join_timeout} s; end all tasks and start them again", 1)
+        console.complain(os.path.basename(sys.argv[0]), cluster.peers.culprit(0) or (
+            "the tasks have met, but TensorFlow does not connect them within "
+            f"{cluster.where.join_timeout} s; end all tasks and start them again"), 1)
         os._exit(1)
 
-    timer = threading.Timer(where.join_timeout + peers.GRACE, end)
+    timer = threading.Timer(cluster.where.join_timeout + peers.GRACE, end)
     timer.daemon = True
     timer.start()
     try:
