@@ -27,7 +27,7 @@ from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 from tf1cifar import graph, machine, parts, recipes
 from tf1cifar.data.base import Split
 from tf1cifar.data.feed import Feed
-from tf1cifar.training import alone, cluster, hosts
+from tf1cifar.training import alone, cluster, hosts, resume
 from tf1cifar.training.session import session_config
 
 CHANNELS = {"mnist": (28, 28, 1)}  # shapes of images; all others are those of CIFAR-10
@@ -123,8 +123,8 @@ def loopback_bytes():
 def training(recipe, images, steps):
     """Function of tasks: the cost of training steps with `images` images a task."""
     def work(tasks):
-        whole = dataclasses.replace(recipe, batch_size=images * tasks.count, steps=10 ** 6,
-                                    steps_per_run=1, lrn=recipe.lrn.replace("auto", "product"))
+        whole = dataclasses.replace(resume.resolve_lrn(recipe), steps_per_run=1, steps=10 ** 6,
+                                    batch_size=images * tasks.count)
         rng, shape = np.random.default_rng(0), CHANNELS.get(recipe.dataset, (32, 32, 3))
         size = whole.batch_size * 4
         feed = Feed(whole, Split(rng.integers(0, 256, (size, *shape), np.uint8),
