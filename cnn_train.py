@@ -227,7 +227,8 @@ def main(arguments=None):
     recipe, options = parse_arguments(arguments)
     if options.list_recipes:
         return list_recipes()
-    if line := hosts.not_needed(options, os.environ):
+    line = hosts.not_needed(options, os.environ)
+    if line:
         return print(line)
     where = hosts.from_options(options, os.environ)
     if options.processes > 1 and not where:

@@ -332,7 +332,8 @@ def test_smallest_batch():
 
 
 @pytest.mark.parametrize("augment", [
-    (), tuple(augmentations.AUGMENTATIONS), ("crop", "flip")], ids=["none", "all", "crop, flip"])
+    (), tuple(set(augmentations.AUGMENTATIONS) - {"flip"}), ("crop", "flip")],
+    ids=["none", "all", "crop, flip"])
 def test_parts_are_the_rows_of_the_whole_batch(numbered, augment):
     """Every random number is that of the image's row, whichever task draws it."""
     changes = dict(augment=augment, preparation="standardized24")
