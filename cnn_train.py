@@ -27,6 +27,7 @@ EXAMPLES = """examples:
   python cnn_train.py --data-dir ~/data --epochs 20
   python cnn_train.py --recipe dropout_cnn --run-dir runs/mine --seed 7"""
 
+LINE_WIDTH = 79  # columns of the line of the classes
 ENOUGH_STEPS = 500  # of a training on own pictures
 
 
@@ -36,7 +37,8 @@ def parse_arguments(arguments=None):
     Returns:
       (recipe, options): a `recipes.Recipe`, and a namespace with recipe (its name),
       list_recipes, data_dir, run_dir, device, profile, overwrite, dataset_named (whether
-      --dataset is on the line) and the options of `hosts.add_arguments`.
+      --dataset is on the line), words (the command line) and the options of
+      `hosts.add_arguments`.
 
     Raises:
       errors.UserError: the command line has a mistake.
@@ -72,6 +74,7 @@ def parse_arguments(arguments=None):
     hosts.add_arguments(parser)
     parser.add_argument("--list-recipes", action="store_true", help="list the recipes and exit")
     options = parser.parse_args(arguments)
+    options.words = parser.words(arguments)
 
     given = {field.name: getattr(options, field.name) for field in fields
              if hasattr(options, field.name)}
@@ -210,6 +213,11 @@ def few_steps(recipe, images):
             f"little; --epochs {epochs} makes {ENOUGH_STEPS:,}")
 
 
+def class_line(names):
+    """The line with the names of the classes, as many as fit."""
+    return console.cut(f"{len(names):,} classes: {', '.join(names)}", LINE_WIDTH)
+
+
 def next_commands(path):
     """The lines that end a run at `path`: the commands that use it."""
     restore, visuals = (machine.shown_path(pathlib.Path(__file__).with_name(name))
@@ -222,7 +230,7 @@ def main(arguments=None):
     """Run the script.
 
     Args:
-      arguments: list of str, by default those of the process.
+      arguments: the command line as a list, or as a str; by default that of the process.
     """
     recipe, options = parse_arguments(arguments)
     if options.list_recipes:
@@ -232,8 +240,7 @@ def main(arguments=None):
         return print(line)
     where = hosts.from_options(options, os.environ)
     if options.processes > 1 and not where:
-        return hosts.launch(__file__, sys.argv[1:] if arguments is None else arguments,
-                            options.processes)
+        return hosts.launch(__file__, options.words, options.processes)
     if where and not where.chief:
         return work(where, recipe, options)
     recipe, dataset = load_data(recipe, options)
@@ -252,6 +259,8 @@ def main(arguments=None):
                         f"({dataset.directory}): {images:,} training, "
                         f"{description['held_out_images']:,} held-out and "
                         f"{description['test_images']:,} test images")
+            if dataset.name == "folders":  # whose classes may be other folders than were meant
+                console.say(class_line(dataset.class_names))
             if dataset.note:
                 console.say(dataset.note)
             if recipe.batch_size > images:
@@ -310,7 +319,7 @@ def train(plan, dataset, folder, options, tasks=None):
         import matplotlib
         import numpy
 
-        from tf1cifar.data import preparation
+        from tf1cifar.data import base, preparation
         from tf1cifar.training import alone, loop, precision, session
     tasks = tasks or alone.Alone()
     session.session_config(options.device)  # raises if the device does not exist
@@ -341,7 +350,8 @@ def train(plan, dataset, folder, options, tasks=None):
         result = loop.train(recipe, dataset, folder, options.device, options.profile,
                             should_stop=lambda: stop_signal(caught, tasks.where), tasks=tasks)
     console.say(result.line())
-    console.say(f"on {dataset.name}, with {folder.read_result()['checkpoint']}; {folder.path} "
+    title = base.title(dataset.name, dataset.directory)
+    console.say(f"on {title}, with {folder.read_result()['checkpoint']}; {folder.path} "
                 "holds checkpoints, metrics.csv, learning_curve.png, events and saved_model")
     console.say(next_commands(folder.path))
 

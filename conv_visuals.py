@@ -267,9 +267,13 @@ def trained_layers(folder, recipe, checkpoint, image):
     return pixels[0], layers, probabilities[0], step
 
 
-def main():
-    """Run the script."""
-    options = parse_arguments()
+def main(arguments=None):
+    """Run the script.
+
+    Args:
+      arguments: the command line as a list, or as a str; by default that of the process.
+    """
+    options = parse_arguments(arguments)
     folder = RunFolder(options.run) if options.run else None
     if folder:
         name, recipe, description = folder.read_description()
@@ -280,20 +284,21 @@ def main():
     image, image_words = read_image(options, dataset)
     print(f"data set {dataset.name} ({dataset.directory}), {image_words}")
 
-    from tf1cifar.data import preparation
+    from tf1cifar.data import base, preparation
+    title = console.plain(base.title(dataset.name, dataset.directory))
     if folder:
         pixels, layers, probabilities, step = trained_layers(folder, recipe, options.checkpoint,
                                                              image)
-        about = f"{name} trained on {dataset.name}, step {step}; {image_words}"
+        about = f"{name} trained on {title}, step {step}; {image_words}"
     else:
         pixels = preparation.prepare(image[None], "gray24")[0]
         layers = random_layers(pixels[None], **options.random_filters)
-        about = f"data set {dataset.name}; {image_words}"
+        about = f"data set {title}; {image_words}"
 
     from tf1cifar import drawing  # after `quiet_tensorflow`, which imports matplotlib
     pictures = [
         ("cifar_examples.png", drawing.examples, dataset.class_names, dataset.train.images,
-         dataset.train.labels, f"Training images\ndata set {dataset.name}"),
+         dataset.train.labels, f"Training images\ndata set {title}"),
         ("input_image.png", drawing.network_input, image, pixels, f"The input image\n{about}")]
     if folder:
         pictures.append(

@@ -14,11 +14,13 @@ import tf1cifar  # noqa: I001 - first, because it refuses a Python that is too o
 
 if __name__ == "__main__":
     sys.excepthook = tf1cifar.excepthook
+import argparse
 import csv
 import errno
 import itertools
+import pathlib
 
-from tf1cifar import console, errors, files
+from tf1cifar import console, errors, files, machine
 from tf1cifar.training.run_folder import RunFolder
 
 RESTORE_METHODS = ("saver", "meta_graph", "saved_model")
@@ -41,12 +43,14 @@ def parse_arguments(arguments=None):
       errors.UserError: the command line has a mistake.
     """
     parser = console.ArgumentParser(
+        usage="%(prog)s RUN [IMAGE ...] [options]",
         description="Restore a trained run and evaluate it on the test set, or classify your own "
-        "pictures with it.",
+        f"pictures with it. '(unsure)' marks a picture whose likeliest class has a probability "
+        f"below {SURE}.",
         epilog="examples:\n  python restore_model.py runs/lrn_cnn\n"
         "  python restore_model.py runs/lrn_cnn cat.png dog.jpg\n"
         "  python restore_model.py runs/lrn_cnn photos --results photos.csv")
-    parser.add_argument("run", metavar="RUN", help="run folder, such as runs/lrn_cnn")
+    parser.add_argument("run", metavar="RUN", nargs="?", help="run folder, such as runs/lrn_cnn")
     parser.add_argument("images", metavar="IMAGE", nargs="*", default=[],
                         help="pictures to classify, of any size up to 200 megapixels: PNG, JPEG, "
                         "GIF, WebP, BMP, TIFF or AVIF. A folder stands for all pictures in it and "
@@ -60,8 +64,9 @@ def parse_arguments(arguments=None):
                         help="exchange bright and dark, as for dark digits on white paper and a "
                         "network that was trained on white digits on black")
     parser.add_argument("--results", metavar="FILE",
-                        help="write the probabilities of all classes for each picture to FILE.csv "
-                        "or FILE.json")
+                        help="write a table to FILE.csv or FILE.json: the probabilities of all "
+                        "classes for each picture, or the error about it; without pictures, the "
+                        "accuracy of each class, and how many of its images got which class")
     parser.add_argument("--out", metavar="PATH",
                         help="folder, or file with the suffix .png, .pdf or .svg, for the figure "
                         "(default: the run folder)")
@@ -76,13 +81,22 @@ def parse_arguments(arguments=None):
                         help="folder of the data set (default: the folder used in training)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto",
                         help="processor to compute on (default: auto, a GPU if there is one)")
+    parser.add_argument("--run", dest="run_option", help=argparse.SUPPRESS)
     options = parser.parse_intermixed_args(arguments)
+    if options.run_option:
+        words = [word for word in (options.run, *options.images) if word]
+        parser.error(f"the run folder needs no --run here: {command(options.run_option, *words)}")
+    if not options.run:
+        parser.error("the following arguments are required: RUN")
     if options.via == "saved_model" and options.checkpoint:
         parser.error("--via saved_model has one set of weights; leave out --checkpoint")
-    for flag in ("fit", "invert", "results"):
+    for flag in ("fit", "invert"):
         if getattr(options, flag) and not options.images:
             parser.error(f"--{flag} is for pictures; name at least one IMAGE")
     options.run = files.expanded(options.run)
+    if options.run.is_file():
+        parser.error(f"{options.run} is a file; name the folder of a run first: "
+                     f"{command(likeliest_run(), options.run, *options.images)}")
     options.fit = options.fit or "crop"
     options.data_dir = options.data_dir and files.expanded(options.data_dir)
     if options.results:
@@ -102,6 +116,17 @@ def parse_arguments(arguments=None):
     return options
 
 
+def command(*words):
+    """The command line of this script with arguments, see `machine.command`."""
+    return machine.command(machine.shown_path(__file__), *words)
+
+
+def likeliest_run():
+    """The folder in runs/ of the run that began last, 'RUN' if there is none."""
+    runs = max(pathlib.Path("runs").glob("*/recipe.json"), key=os.path.getmtime, default=None)
+    return runs.parent if runs else "RUN"
+
+
 # ---------------------------------------------------------------------------------------
 # Evaluation
 
@@ -114,10 +139,15 @@ def evaluate_run(session, dataset, prepare, place):
       dataset: a `data.base.Dataset`.
       prepare: the function of `restore.prepare_function`.
       place: see `save_figure`.
+
+    Returns:
+      int [classes, classes], the confusion counts: how many test images of a class (the row) got
+      which class (the column).
     """
     import numpy as np
 
     from tf1cifar import drawing
+    from tf1cifar.data import base
     from tf1cifar.training.evaluation import evaluate
     result = evaluate(session, dataset.test, prepare)
     print(result.line())
@@ -128,14 +158,17 @@ def evaluate_run(session, dataset, prepare, place):
     order = range(len(totals))
     if len(totals) > MOST_CLASSES:
         order = np.where(totals, shares, np.inf).argsort(kind="stable")[:MOST_CLASSES]
-        print(f"the {MOST_CLASSES} of {len(totals):,} classes with the lowest accuracy:")
+        print(f"the {MOST_CLASSES} of {len(totals):,} classes with the lowest accuracy "
+              "(--results FILE.csv writes all):")
     width = max(len(dataset.class_names[number]) for number in order)
     for number in order:
         print(f"  {dataset.class_names[number]:{width}}  {shares[number]:.4f} "
               f"({counts[number, number]}/{totals[number]})")
+    title = console.plain(base.title(dataset.name, dataset.directory))
     drawn = save_figure(lambda: drawing.confusion_matrix(
-        counts, dataset.class_names, f"{dataset.name}: {result.line()}"), *place)
+        counts, dataset.class_names, f"{title}: {result.line()}"), *place)
     print(f"measured on {dataset.name} ({dataset.directory}){drawn}")
+    return counts
 
 
 def save_figure(draw, path, may_fail):
@@ -172,17 +205,17 @@ def read_pictures(options, image_shape, mistakes):
     Args:
       options: the namespace of `parse_arguments`.
       image_shape: (height, width, channels) of the images of the data set.
-      mistakes: list to which a line is added for each picture that cannot be read.
+      mistakes: list to which (path, reason) is added for each picture that cannot be read.
 
     Yields:
       (paths, images): a list of N str, and uint8 [N, height, width, channels]; N is at least 1.
     """
     from tf1cifar.data import picture_files
 
-    def complain(lines):
-        mistakes.extend(lines)
-        for line in lines:
-            console.complain("restore_model.py", line, 2)
+    def complain(pairs):
+        mistakes.extend(pairs)
+        for path, reason in pairs:
+            console.complain("restore_model.py", f"{path}: {reason}", 2)
 
     found, notes, unknown = picture_files.find(options.images)
     for note in notes:
@@ -252,38 +285,70 @@ def warn_of_unlike(unlike, name, invert):
                          0, kind="warning: ")
 
 
-def write_results(path, class_names, rows):
-    """Write the probabilities of all classes for each picture.
+def write_results(path, class_names, rows, mistakes):
+    """Write the probabilities of all classes for each picture, then those that cannot be read.
 
     Args:
       path: `pathlib.Path` of a file whose suffix is .csv or .json.
       class_names: list of str.
       rows: list of (path, float [classes]).
+      mistakes: list of (path, reason).
     """
     table = []
     for file, probabilities in rows:
         values = [round(float(value), 6) for value in probabilities]
         best = int(probabilities.argmax())
-        table.append((file, class_names[best], values[best], values))
+        table.append((file, class_names[best], values[best], None, values))
+    table += [(file, None, None, reason, [None] * len(class_names)) for file, reason in mistakes]
+    _write_table(path, ["file", "class", "probability", "error", *class_names],
+                 [[*row, *values] for *row, values in table],
+                 [{"file": file, "class": name, "probability": value, "error": reason,
+                   "probabilities": dict(zip(class_names, values)) if name else None}
+                  for file, name, value, reason, values in table])
+
+
+def write_evaluation(path, class_names, counts):
+    """Write the accuracy of each class, and how many of its test images got which class.
+
+    Args:
+      path: `pathlib.Path` of a file whose suffix is .csv or .json.
+      class_names: list of str.
+      counts: int [classes, classes], see `evaluate_run`.
+    """
+    table = [(name, round(row[number] / sum(row), 6) if sum(row) else None, row[number], sum(row),
+              row) for number, (name, row) in enumerate(zip(class_names, counts.tolist()))]
+    _write_table(path, ["class", "accuracy", "correct", "images", *class_names],
+                 [[*row, *found] for *row, found in table],
+                 [{"class": name, "accuracy": accuracy, "correct": correct, "images": images,
+                   "predicted": dict(zip(class_names, found))}
+                  for name, accuracy, correct, images, found in table])
+
+
+def _write_table(path, header, rows, content):
+    """Write `content` if the suffix of `path` is .json, otherwise `header` and `rows` as CSV."""
     if path.suffix.lower() == ".json":
-        files.write_json(path, [{"file": file, "class": name, "probability": value,
-                                 "probabilities": dict(zip(class_names, values))}
-                                for file, name, value, values in table])
-        return
-    # The names of files need not be text.
-    with files.replacing(path, newline="", errors="backslashreplace") as out:
-        writer = csv.writer(out)
-        writer.writerow(["file", "class", "probability", *class_names])
-        writer.writerows([file, name, value, *values] for file, name, value, values in table)
+        files.write_json(path, content)
+    else:
+        # The names of files need not be text.
+        with files.replacing(path, newline="", errors="backslashreplace") as out:
+            csv.writer(out).writerows([header, *rows])
+    print(f"wrote {path}")
 
 
 # ---------------------------------------------------------------------------------------
 # The script
 
 
-def main():
-    """Run the script; the exit status is 2 if one of several pictures cannot be read."""
-    options = parse_arguments()
+def main(arguments=None):
+    """Run the script.
+
+    Args:
+      arguments: the command line as a list, or as a str; by default that of the process.
+
+    Returns:
+      The exit status, 2 if a picture cannot be read.
+    """
+    options = parse_arguments(arguments)
     folder = RunFolder(options.run)
     name, recipe, description = folder.read_description()
     if options.via != "saved_model":
@@ -297,6 +362,8 @@ def main():
         batches = read_pictures(options, description["image_shape"], mistakes)
         first = next(batches, None)
         if first is None:
+            if options.results:
+                write_results(options.results, description["class_names"], [], mistakes)
             return 2
     else:
         dataset = data.reload(description, options.data_dir)
@@ -316,20 +383,21 @@ def main():
         print(f"restored {path}, global step {session.run('global_step:0')}, via {options.via}")
         prepare = restore.prepare_function(folder, recipe)
         if not options.images:
-            evaluate_run(session, dataset, prepare, place)
+            counts = evaluate_run(session, dataset, prepare, place)
+            if options.results:
+                write_evaluation(options.results, description["class_names"], counts)
             return 0
         rows, drawn, unlike = classify(session, itertools.chain([first], batches), prepare,
                                        description)
     warn_of_unlike(unlike, description["name"], options.invert)
     if options.results:
-        write_results(options.results, description["class_names"], rows)
-        print(f"wrote {options.results}")
+        write_results(options.results, description["class_names"], rows, mistakes)
     from tf1cifar import drawing
-    title = f"{name} trained on {description['name']}"
+    title = f"{name} trained on {base.title(description['name'], description['directory'])}"
     remarks = [FIT_WORDS[options.fit], "Bright and dark are exchanged." * options.invert,
                PREPARATION_WORDS.get(recipe.preparation, "")]
     end = save_figure(lambda: drawing.predictions(
-        *drawn, f"{title}\n{' '.join(filter(None, remarks))}"), *place)
+        *drawn, f"{console.plain(title)}\n{' '.join(filter(None, remarks))}"), *place)
     if end and len(rows) > MOST_DRAWN:
         end += f" with the first {MOST_DRAWN} of {len(rows):,} pictures"
     print(title + end)

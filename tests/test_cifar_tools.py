@@ -96,3 +96,12 @@ def test_read_data_refuses_an_unknown_split_and_a_missing_file(tiny_cifar, tmp_p
         cifar_tools.read_data(tiny_cifar, "tset")
     with pytest.raises(cifar_tools.DataError, match=r"batches\.meta: no such file"):
         cifar_tools.read_data(tmp_path)
+
+
+def test_read_data_says_what_is_wrong_with_the_folder(tiny_cifar, tmp_path):
+    with pytest.raises(cifar_tools.DataError, match="nowhere: no such folder$"):
+        cifar_tools.read_data(tmp_path / "nowhere")
+    with pytest.raises(cifar_tools.DataError, match=f"the files are in {tiny_cifar}; give that"):
+        cifar_tools.read_data(tiny_cifar.parent)
+    with pytest.raises(cifar_tools.DataError, match="batches.meta: a file, expected a folder"):
+        cifar_tools.read_data(tiny_cifar / "batches.meta")

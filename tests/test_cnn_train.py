@@ -85,7 +85,7 @@ def test_parse_arguments_makes_single_steps_with_augmentation():
     ("--held-out 1.5", "--held-out is 1.5"),
     ("--augment spin", "spin"),
     ("--augment none crop", "--augment none stands alone"),
-    ("--recipe softmax --dropout 0.5", "--dropout is 0.5, expected 0.0: the network linear has no"),
+    ("--recipe softmax --dropout 0.5", "--dropout is 0.5, but the network linear has no"),
     ("--held-out 0 --early-stopping 2", "--early-stopping is 2, expected 0 without held-out"),
     ("--recipe none", "none"),
     ("--nonsense", "--nonsense"),
@@ -126,6 +126,13 @@ def test_parse_arguments_shows_every_flag_once_in_help(capsys):
     for field in dataclasses.fields(recipes.Recipe):
         flag = "--" + field.name.replace("_", "-")
         assert len(re.findall(rf"^  {flag}[ ,\n]", printed, re.MULTILINE)) == 1, flag
+
+
+def test_class_line_fits_a_line():
+    assert cnn_train.class_line(("cat", "ship")) == "2 classes: cat, ship"
+    line = cnn_train.class_line([f"class {number}" for number in range(1000)])
+    assert line.startswith("1,000 classes: class 0, class 1, ") and line.endswith("...")
+    assert len(line) == 79
 
 
 def test_few_steps_are_told_of_own_pictures():

@@ -139,7 +139,7 @@ def test_restore_model_classifies_pictures(run_dir, script, tmp_path):
     with Image.open(path / "predictions.png") as picture:
         assert picture.width > 600
     (tmp_path / "text.png").write_text("no picture")
-    failed(script("restore_model.py", path, "text.png"), 2, "text.png", "a text file, no picture")
+    failed(script("restore_model.py", path, "text.png"), 2, "text.png", "a text file")
 
 
 @pytest.mark.slow
@@ -338,7 +338,8 @@ MISTAKES = [
     # contradictions
     ("cnn_train.py --augment none flip", "--augment none stands alone"),
     ("cnn_train.py --early-stopping 3 --held-out 0", "--early-stopping is 3", "--held-out 0.1"),
-    ("cnn_train.py --recipe softmax --conv-layers 3", "--conv-layers is 3", "no such option"),
+    ("cnn_train.py --recipe softmax --conv-layers 3",
+     "--conv-layers is 3, but the network linear has no such option; leave it out"),
     ("cnn_train.py --batch-norm-decay 0.5", "--batch-norm-decay is 0.5", "no such option"),
     ("cnn_train.py --data-dir given --held-out 0.999", "--held-out 0.999", "no image"),
     ("cnn_train.py --dataset mnist --data-dir digits --augment hue", "--augment hue", "mnist"),
@@ -351,11 +352,11 @@ MISTAKES = [
 
     # data sets
     ("cnn_train.py --data-dir", "--data-dir", "expected one argument"),
-    ("cnn_train.py --data-dir nowhere", "--data-dir nowhere", "no CIFAR-10 there", "download"),
+    ("cnn_train.py --data-dir nowhere", "--data-dir nowhere: no such file or folder", "download"),
     ("cnn_train.py --data-dir empty", "--data-dir empty", "no CIFAR-10 there", "download"),
     ("cnn_train.py --data-dir file", "--data-dir file", "no CIFAR-10 there", "download"),
-    (r"cnn_train.py --data-dir two\nlines", "--data-dir two lines", "no CIFAR-10 there"),
-    ("cnn_train.py --data-dir ünïcode", "--data-dir ünïcode", "no CIFAR-10 there"),
+    (r"cnn_train.py --data-dir two\nlines", "--data-dir two lines", "no such file or folder"),
+    ("cnn_train.py --data-dir ünïcode", "--data-dir ünïcode", "no such file or folder"),
     ("cnn_train.py --data-dir half", "half/data_batch_1", "no such file", "incomplete"),
     ("cnn_train.py --data-dir holes", "holes/test_batch", "cannot be read (Is a directory)"),
     ("cnn_train.py --data-dir cut", "cut/data_batch_3", "cut short after 999 bytes"),
@@ -368,18 +369,18 @@ MISTAKES = [
     ("cnn_train.py --recipe batchnorm_cnn --data-dir empty", "--data-dir empty", "no MNIST"),
     ("cnn_train.py --dataset shapes --data-dir given", "given/batches.meta", "those of shapes"),
     ("cnn_train.py --dataset shapes --data-dir file", "file", "name a folder"),
-    ("CIFAR10_DIR=nowhere cnn_train.py", "CIFAR10_DIR nowhere", "no CIFAR-10 there"),
+    ("CIFAR10_DIR=nowhere cnn_train.py", "CIFAR10_DIR nowhere", "no such file or folder"),
     ("CIFAR10_DIR=file cnn_train.py", "CIFAR10_DIR file", "no CIFAR-10 there"),
     ("CIFAR10_DIR=empty conv_visuals.py", "CIFAR10_DIR empty", "no CIFAR-10 there"),
-    ("MNIST_DIR=nowhere cnn_train.py --dataset mnist", "MNIST_DIR nowhere", "no MNIST there"),
+    ("MNIST_DIR=nowhere cnn_train.py --dataset mnist", "MNIST_DIR nowhere", "no such file"),
     ("CIFAR10_URL=nonsense cnn_train.py --dataset cifar10", "nonsense", "--data-dir"),
     ("CIFAR10_URL=http://[ cnn_train.py --dataset cifar10", "http://[", "--data-dir"),
     ("CIFAR10_URL=file:///nowhere cnn_train.py --dataset cifar10", "/nowhere", "--data-dir"),
     ("CIFAR10_URL=http://127.0.0.1:99999999/ cnn_train.py --dataset cifar10", "99999999"),
     ("CIFAR10_URL='http://a b/' cnn_train.py --dataset cifar10", "a b", "--data-dir"),
     ("MNIST_URL=nonsense cnn_train.py --dataset mnist", "nonsense", "--data-dir"),
-    ("conv_visuals.py --data-dir nowhere", "--data-dir nowhere", "no CIFAR-10 there"),
-    ("restore_model.py run --data-dir nowhere", "--data-dir nowhere", "no CIFAR-10 there"),
+    ("conv_visuals.py --data-dir nowhere", "--data-dir nowhere", "no such file or folder"),
+    ("restore_model.py run --data-dir nowhere", "--data-dir nowhere", "no such file"),
     ("restore_model.py run --data-dir hostile", "hostile/test_batch", "os.system"),
     ("restore_model.py gone", "/gone", "no longer there", "--data-dir"),
     ("conv_visuals.py --run gone", "/gone", "no longer there", "--data-dir"),
@@ -397,10 +398,11 @@ MISTAKES = [
     ("cnn_train.py --dataset shapes --data-dir {shapes} --run-dir run --batch-size 30",
      "dataset: 'cifar10' before, 'shapes' now", "--overwrite"),
     ("cnn_train.py --data-dir given --run-dir run --batch-size 30 --steps 1", "12 steps", "the 1",
-     "larger --epochs"),
+     "larger --epochs", "another --run-dir", "--overwrite"),
     ("cnn_train.py --data-dir given --run-dir torn", "torn/recipe.json", "damaged"),
     ("restore_model.py nowhere", "nowhere/recipe.json", "no such file", "folder of a run?"),
-    ("restore_model.py file", "file/recipe.json", "no such file", "folder of a run?"),
+    ("restore_model.py file", "file is a file", "the folder of a run first", "RUN file"),
+    ("restore_model.py --run run good.png", "needs no --run", "restore_model.py run good.png"),
     ("restore_model.py empty", "empty/recipe.json", "no such file", "folder of a run?"),
     ("restore_model.py run/checkpoints", "checkpoints/recipe.json", "folder of a run?"),
     ("restore_model.py given", "given/recipe.json", "no such file", "folder of a run?"),
@@ -411,7 +413,7 @@ MISTAKES = [
     ("restore_model.py bytes", "bytes/recipe.json", "damaged"),
     ("restore_model.py large", "large/recipe.json", "damaged"),
     ("restore_model.py no-checkpoint", "no-checkpoint/checkpoints", "train longer"),
-    ("restore_model.py no-checkpoint --checkpoint latest", "no latest checkpoint", "train the run"),
+    ("restore_model.py no-checkpoint --checkpoint latest", "no latest checkpoint", "train longer"),
     ("restore_model.py no-model --via saved_model", "no-model/saved_model", "training ends with"),
     ("restore_model.py no-mean good.png", "no-mean/mean_image.npy", "minus_mean"),
     ("restore_model.py run --checkpoint 7", "--checkpoint 7", "model.ckpt-12"),
@@ -426,17 +428,17 @@ MISTAKES = [
 
     # pictures
     ("restore_model.py run nowhere.png", "nowhere.png", "no such file"),
-    ("restore_model.py run text.png", "text.png", "a text file, no picture"),
+    ("restore_model.py run text.png", "text.png", "a text file"),
     ("restore_model.py run cut.png", "cut.png", "PNG picture that is cut short"),
     ("restore_model.py run *.webp", "*.webp", "no file has this name or matches"),
     ("restore_model.py run good.png --results r.txt", "--results r.txt", ".csv or .json"),
     ("restore_model.py run --invert", "--invert is for pictures", "IMAGE"),
     ("restore_model.py run bomb.png", "bomb.png", "too many pixels", "make it smaller"),
     ("restore_model.py run empty", "empty", "no pictures in this folder", ".jpeg"),
-    ("restore_model.py run file", "file", "a text file, no picture"),
+    ("restore_model.py run file", "file", "a text file"),
     (r"restore_model.py run two\nlines.png", "two lines.png", "no such file"),
     ("conv_visuals.py --image nowhere.png --data-dir given", "nowhere.png", "no such file"),
-    ("conv_visuals.py --image text.png --data-dir given", "text.png", "a text file, no picture"),
+    ("conv_visuals.py --image text.png --data-dir given", "text.png", "a text file"),
     ("conv_visuals.py --image bomb.png --data-dir given", "bomb.png", "too many pixels"),
     ("conv_visuals.py --image empty --data-dir given", "empty", "is a folder"),
 

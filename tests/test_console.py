@@ -259,41 +259,6 @@ def test_run_exits_with_the_number_of_a_signal(capsys):
 
 
 # ---------------------------------------------------------------------------------------
-# arguments
-
-
-@pytest.mark.parametrize("text", ["0", "5", "x", "1.5"])
-def test_bounded_names_value_and_limits(text):
-    parser = console.ArgumentParser()
-    parser.add_argument("--n", type=console.bounded(1, 4))
-    assert parser.parse_args(["--n", "4"]).n == 4
-    with pytest.raises(errors.UserError, match=f"{text}") as caught:
-        parser.parse_args(["--n", text])
-    assert text in ("x", "1.5") or f"{text}, expected 1 to 4" in str(caught.value)
-
-
-@pytest.mark.parametrize("line, words", [
-    ("--batchsize 3", "did you mean --batch-size? See --help"),
-    ("--epoch=3", "did you mean --epochs? See --help"),
-    ("--lr 3", "did you mean --learning-rate? See --help"),
-    ("-lr 3", "did you mean --learning-rate? See --help"),
-    ("--Batch-Size 3", "did you mean --batch-size? See --help"),
-    ("--via savedmodel", "did you mean saved_model? See --help"),
-    ("--via SAVER", "did you mean saver"),
-    ("--via x", "'saved_model'"), ("--nonsense", "--nonsense; see --help"),
-    ("x", "unrecognized arguments: x; see --help")])
-def test_argument_parser_names_what_may_have_been_meant(line, words):
-    parser = console.ArgumentParser()
-    for option in ("--epochs", "--batch-size", "--learning-rate"):
-        parser.add_argument(option)
-    parser.add_argument("--via", choices=("saver", "saved_model"))
-    with pytest.raises(errors.UserError) as caught:
-        parser.parse_args(line.split())
-    assert words in str(caught.value).replace("choose from saver, saved_model", "'saved_model'")
-    assert ("did you mean" in str(caught.value)) == ("did you mean" in words)
-
-
-# ---------------------------------------------------------------------------------------
 # progress
 
 

@@ -215,7 +215,7 @@ def test_main_draws_a_run_layer_by_layer(new_run, monkeypatch, capsys):
     (["--run", "r", "--seed", "0"], "--seed is an option of the random filters; leave it out with"),
     (["--checkpoint", "best"], "name the run's folder with --run"),
     (["--run", "nowhere"], "is this the folder of a run?"),
-    (["--data-dir", "nowhere"], "no CIFAR-10 there"),
+    (["--data-dir", "nowhere"], "nowhere: no such file or folder"),
     (["--data-dir", "TINY", "--image-index", "200"], "expected 0 to 199"),
     (["--data-dir", "TINY", "--image-index", "-1"], "expected 0 to 199"),
     (["--data-dir", "TINY", "--image", "nowhere.png"], "nowhere.png: no such file"),

@@ -124,7 +124,7 @@ def test_build_uses_bfloat16_for_products_and_convolutions_only(name):
                     if variable.dtype.base_dtype == tf.bfloat16]
         products = [op for op in default.get_operations()
                     if op.type in ("MatMul", "Conv2D", "Conv2DBackpropFilter",
-                                   "Conv2DBackpropInput")]
+                                   "Conv2DBackpropInput") and "/Muon/" not in op.name]
         assert len(products) > 1
         assert {op.outputs[0].dtype for op in products} == {tf.bfloat16}
 
@@ -196,6 +196,18 @@ def test_loss_is_the_one_that_the_recipe_names(name):
     assert loss == pytest.approx(expected, rel=1e-5)
 
 
+def test_loss_smooths_the_labels():
+    feed = batch()
+    with tf.Graph().as_default():
+        build(label_smoothing=0.3, initialization="normal")
+        logits, loss = run(["logits:0", "loss:0"], feed)
+    logits = logits.astype(np.float64)
+    targets = 0.7 * np.eye(10)[feed["labels:0"]] + 0.3 / 10
+    shifted = logits - logits.max(1, keepdims=True)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    assert loss == pytest.approx(-(targets * log_probabilities).sum(1).mean(), rel=1e-5)
+
+
 def test_loss_contains_l2_of_the_weights():
     with tf.Graph().as_default():
         build()
@@ -252,7 +264,7 @@ def test_train_op_makes_steps_of_adam():
     assert steps == 2
 
 
-@pytest.mark.parametrize("optimizer", ["gradient_descent", "momentum"])
+@pytest.mark.parametrize("optimizer", ["gradient_descent", "momentum", "nesterov"])
 def test_train_op_makes_steps_of_gradient_descent(optimizer):
     with tf.Graph().as_default(), tf.Session() as session:
         model = build(network="linear", optimizer=optimizer, momentum=0.8, schedule="constant",
@@ -263,10 +275,11 @@ def test_train_op_makes_steps_of_gradient_descent(optimizer):
         expected, velocity = session.run(variable).astype(np.float64), 0.0
         for step in (1, 2, 3):
             feed = batch(seed=step)
-            velocity = (0.8 * velocity if optimizer == "momentum" else 0) + session.run(
-                gradient, feed)
+            g = session.run(gradient, feed)
+            velocity = (0 if optimizer == "gradient_descent" else 0.8 * velocity) + g
             session.run(model.train_op, feed)
-            expected = expected - 0.1 * velocity
+            expected = expected - 0.1 * (g + 0.8 * velocity if optimizer == "nesterov"
+                                         else velocity)
         np.testing.assert_allclose(session.run(variable), expected, rtol=1e-4, atol=1e-6)
 
 
@@ -303,10 +316,11 @@ def test_use_averages_copies_the_moving_averages_to_the_weights():
 
 
 @pytest.mark.parametrize("schedule, factor", [
-    ("constant", lambda epochs: 1.0), ("steps", lambda epochs: 0.5 ** (epochs // 3)),
+    ("constant", lambda epochs: 1.0), ("linear", lambda epochs: 1 - epochs / 10),
+    ("steps", lambda epochs: 0.5 ** (epochs // 3)),
     ("exponential", lambda epochs: 0.5 ** (epochs / 3)),
     ("cosine", lambda epochs: (1 + np.cos(np.pi * epochs / 10)) / 2)],
-    ids=["constant", "steps", "exponential", "cosine"])
+    ids=["constant", "linear", "steps", "exponential", "cosine"])
 def test_learning_rate_follows_the_schedule(schedule, factor):
     with tf.Graph().as_default(), tf.Session() as session:
         model = build(network="linear", schedule=schedule, learning_rate=0.2, decay_rate=0.5,

@@ -68,7 +68,7 @@ def test_random_bits_are_those_that_one_process_draws(towers, width):
     size = ROWS * width
     bits = tf.random.stateless_uniform([(size + 1) // 2], seed, None, None, tf.int32)
     expected = towers[0].run(tf.reshape(tf.bitcast(bits, tf.uint16), [-1])[:size])
-    drawn = on_each(towers, lambda part, x: part.random_bits(x, seed), np.zeros((ROWS, width)))
+    drawn = on_each(towers, lambda part, x: parts.random_bits(x, seed), np.zeros((ROWS, width)))
     np.testing.assert_array_equal(np.concatenate(drawn), expected)
 
 

@@ -25,7 +25,7 @@ RECIPE = recipes.RECIPES["lrn_cnn"]
     ("learning_rate", 0.0, "learning_rate is 0.0, expected more than 0"),
     ("learning_rate", float("nan"), "expected a finite number"),
     ("held_out", 1.0, "held_out is 1.0, expected less than 1"),
-    ("augment", ("crop", "spin"), "augment is 'spin', expected one of scale, crop, flip"),
+    ("augment", ("crop", "spin"), "augment is 'spin', expected one of scale, crop, shift"),
     ("augment", ["crop"], "expected tuple"),
     ("network", "os", "network is 'os', expected one of batchnorm_cnn, dropout_cnn"),
     ("batch_norm_decay", 0.5, "batch_norm_decay is 0.5, expected 0.99: the network lrn_cnn has no"),

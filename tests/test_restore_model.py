@@ -4,6 +4,7 @@ import contextlib
 import csv
 import errno
 import json
+import os
 import sys
 import types
 
@@ -18,7 +19,8 @@ from tf1cifar.errors import UserError
 from tf1cifar.training import evaluation, restore
 
 SHAPE = (28, 28, 1)
-DESCRIPTION = {"name": "mnist", "class_names": ["w", "x", "y", "z"], "image_shape": list(SHAPE)}
+DESCRIPTION = {"name": "mnist", "directory": "mnist", "class_names": ["w", "x", "y", "z"],
+               "image_shape": list(SHAPE)}
 
 
 @pytest.fixture
@@ -71,7 +73,8 @@ def test_evaluate_run_prints_the_worst_of_many_classes(count, tmp_path, monkeypa
         assert [line.split()[0] for line in lines] == list(names)
         assert lines[7] == "  c7   0.0000 (0/0)"
         return
-    assert lines[0] == f"the 20 of {count:,} classes with the lowest accuracy:"
+    assert lines[0] == f"the 20 of {count:,} classes with the lowest accuracy (--results "\
+                       "FILE.csv writes all):"
     assert [line.split() for line in lines[1:5]] == [
         ["c3", "0.0000", "(0/2)"], ["c5", "0.0000", "(0/2)"], ["c9", "0.5000", "(1/2)"],
         ["c0", "1.0000", "(2/2)"]]
@@ -168,18 +171,35 @@ def test_warn_of_unlike_names_pictures_and_remedy(capsys):
 
 def test_write_results_has_every_probability(tmp_path):
     rows = [("a,b.png", np.float32([0.1, 0.7, 0.2])), ("\udcff.png", np.float32([0.5, 0.25, 0.25]))]
-    names = ["cat", "file", "dog"]
-    restore_model.write_results(tmp_path / "r.csv", names, rows)
+    names, bad = ["cat", "file", "dog"], [("c.png", "no such file")]
+    restore_model.write_results(tmp_path / "r.csv", names, rows, bad)
     with open(tmp_path / "r.csv", newline="", encoding="utf-8") as source:
         assert list(csv.reader(source)) == [
-            ["file", "class", "probability", "cat", "file", "dog"],
-            ["a,b.png", "file", "0.7", "0.1", "0.7", "0.2"],
-            ["\\udcff.png", "cat", "0.5", "0.5", "0.25", "0.25"]]
-    restore_model.write_results(tmp_path / "r.JSON", names, rows)
-    first, second = json.loads((tmp_path / "r.JSON").read_text())
-    assert first == {"file": "a,b.png", "class": "file", "probability": 0.7,
+            ["file", "class", "probability", "error", "cat", "file", "dog"],
+            ["a,b.png", "file", "0.7", "", "0.1", "0.7", "0.2"],
+            ["\\udcff.png", "cat", "0.5", "", "0.5", "0.25", "0.25"],
+            ["c.png", "", "", "no such file", "", "", ""]]
+    restore_model.write_results(tmp_path / "r.JSON", names, rows, bad)
+    first, second, third = json.loads((tmp_path / "r.JSON").read_text())
+    assert first == {"file": "a,b.png", "class": "file", "probability": 0.7, "error": None,
                      "probabilities": {"cat": 0.1, "file": 0.7, "dog": 0.2}}
     assert second["file"] == "\udcff.png"
+    assert third == {"file": "c.png", "class": None, "probability": None, "error": "no such file",
+                     "probabilities": None}
+
+
+def test_write_evaluation_has_every_count(tmp_path):
+    names, counts = ("cat", "dog", "fish"), np.array([[1, 2, 0], [0, 4, 0], [0, 0, 0]])
+    restore_model.write_evaluation(tmp_path / "r.csv", names, counts)
+    with open(tmp_path / "r.csv", newline="", encoding="utf-8") as source:
+        assert list(csv.reader(source)) == [
+            ["class", "accuracy", "correct", "images", "cat", "dog", "fish"],
+            ["cat", "0.333333", "1", "3", "1", "2", "0"], ["dog", "1.0", "4", "4", "0", "4", "0"],
+            ["fish", "", "0", "0", "0", "0", "0"]]
+    restore_model.write_evaluation(tmp_path / "r.json", names, counts)
+    assert json.loads((tmp_path / "r.json").read_text())[0] == {
+        "class": "cat", "accuracy": 0.333333, "correct": 1, "images": 3,
+        "predicted": {"cat": 1, "dog": 2, "fish": 0}}
 
 
 # ---------------------------------------------------------------------------------------
@@ -234,15 +254,21 @@ def test_main_classifies_a_folder_and_writes_the_results(script, photos, tmp_pat
 def test_main_names_bad_pictures_and_classifies_the_others(script, photos, tmp_path):
     for name in ("bad.jpg", "photos/05.png"):
         (tmp_path / name).write_text("<html>404")
-    status, out, err = script("photos/1*.png", "bad.jpg", "gone.png", "photos/0[56].png", "*.gif")
+    status, out, err = script("photos/1*.png", "bad.jpg", "gone.png", "photos/0[56].png", "*.gif",
+                              "--results", "r.csv")
     assert status == 2
-    assert [line.split(":")[0] for line in out[1:-1]] == [
+    with open("r.csv", newline="") as source:
+        assert [(row["file"], row["class"], row["error"]) for row in csv.DictReader(source)] == [
+            ("photos/10.png", "y", ""), ("photos/11.png", "z", ""), ("photos/06.png", "y", ""),
+            *((*line.removeprefix("restore_model.py: error: ").split(": ")[:1], "",
+               line.split(": ", 3)[-1]) for line in err)]
+    assert [line.split(":")[0] for line in out[1:-2]] == [
         "photos/10.png", "photos/11.png", "photos/06.png"]
     assert [line.removeprefix("restore_model.py: error: ") for line in err] == [
         "*.gif: no file has this name or matches it as a pattern",
-        "bad.jpg: a web page (HTML), no picture; download the picture itself",
+        "bad.jpg: a web page (HTML); download the picture itself",
         "gone.png: no such file",
-        "photos/05.png: a web page (HTML), no picture; download the picture itself"]
+        "photos/05.png: a web page (HTML); download the picture itself"]
 
 
 def test_main_says_which_files_of_a_folder_are_left_out(script, photos):
@@ -260,6 +286,9 @@ def test_main_needs_no_tensorflow_for_bad_pictures(script, tmp_path, monkeypatch
     (tmp_path / "empty").mkdir()
     status, out, err = script("gone.png", "empty", "x*.png")
     assert (status, out, len(err)) == (2, [], 3)
+    status, out, err = script("gone.png", "--results", "r.csv")
+    assert (status, out) == (2, ["wrote r.csv"])
+    assert (tmp_path / "r.csv").read_text().splitlines()[1:] == ["gone.png,,,no such file,,,,"]
 
 
 def test_main_warns_of_dark_digits_on_white_and_inverts_on_request(script, tmp_path):
@@ -298,7 +327,6 @@ def test_main_shows_the_fit_in_the_figure(script, photos, monkeypatch):
     (["--via", "saved_model", "--checkpoint", "best"], "leave out --checkpoint"),
     (["--invert"], "--invert is for pictures; name at least one IMAGE"),
     (["--fit", "crop"], "--fit is for pictures"),
-    (["--results", "a.csv"], "--results is for pictures"),
     (["a.png", "--fit", "stretch"], "--fit.*'stretch'"),
     (["a.png", "--results", "a.txt"], "--results a.txt: expected a file name that ends with .csv"),
     (["a.png", "--results", "folder.csv"], "--results folder.csv: expected a file name"),
@@ -311,6 +339,24 @@ def test_parse_arguments_refuses_mistakes(arguments, words, tmp_path, monkeypatc
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match=words):
         restore_model.parse_arguments(["run", *arguments])
+
+
+@pytest.mark.parametrize("line, words", [
+    ("--run my/run", "the run folder needs no --run here: .*restore_model.py my/run; see"),
+    ("a.png --run my/run b.png", "no --run here: .*restore_model.py my/run a.png b.png; see"),
+    ("a.png", "a.png is a file; name the folder of a run first: .*restore_model.py RUN a.png; see"),
+    ("a.png b.png", ".*restore_model.py RUN a.png b.png; see"), ("", "are required: RUN")])
+def test_parse_arguments_answers_with_the_right_command(line, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").touch()
+    with pytest.raises(UserError, match=words):
+        restore_model.parse_arguments(line)
+    for number, name in enumerate(("newer", "older")):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "recipe.json").touch()
+        os.utime(tmp_path / "runs" / name / "recipe.json", (9 - number, 9 - number))
+    with pytest.raises(UserError, match=words.replace("RUN a", "runs/newer a")):
+        restore_model.parse_arguments(line)
 
 
 def test_parse_arguments_expands_every_path(tmp_path, monkeypatch):

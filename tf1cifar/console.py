@@ -1,19 +1,17 @@
 """The scripts' way of speaking: one-line errors, a progress bar, a quiet TensorFlow.
 
     run               call a script's main() and turn exceptions into an exit status
-    ArgumentParser    argparse whose complaints are one line, with the likeliest right word
-    bounded           an argparse type: a whole number within limits
     cut               foreign text for a message
     progress          the bar under anything that takes long
     quiet_tensorflow  import TensorFlow without its start-up messages
     say               print a line that must not end the work
 
+The parser of command lines, `ArgumentParser`, is that of `arguments`.
+
 This module imports neither TensorFlow nor NumPy, so that `--help` and argument errors are instant.
 """
 
-import argparse
 import contextlib
-import difflib
 import errno
 import importlib.util
 import os
@@ -23,6 +21,7 @@ import time
 
 import tf1cifar
 from tf1cifar import machine, signals, standard_error
+from tf1cifar.arguments import ArgumentParser, bounded  # noqa: F401, for users of this module
 from tf1cifar.errors import Failure, Interrupted, UserError
 
 
@@ -144,63 +143,6 @@ def cut(text, limit=200):
 def plain(text):
     """`text` for a picture: characters that matplotlib's font lacks become question marks."""
     return "".join(c if c.isprintable() and ord(c) < 0x530 else "?" for c in text)
-
-
-class _HelpFormatter(argparse.HelpFormatter):
-    """Wraps paragraphs as argparse does, but keeps the lines of a text that has several."""
-
-    def _fill_text(self, text, width, indent):
-        if "\n" in text:
-            return "".join(indent + line for line in text.splitlines(keepends=True))
-        return super()._fill_text(text, width, indent)
-
-
-class ArgumentParser(argparse.ArgumentParser):
-    """An `argparse.ArgumentParser` that raises a `UserError` where argparse would exit."""
-
-    def __init__(self, **options):
-        super().__init__(allow_abbrev=False, formatter_class=_HelpFormatter, **options)
-
-    def parse_known_args(self, args=None, namespace=None):
-        args = sys.argv[1:] if args is None else list(args)
-        for before, argument in zip(["", *args], args):
-            if re.fullmatch(r"(--[\w-]+=)?", argument):
-                # An empty value would count as not given, or as the current folder.
-                self.error(f"{argument.rstrip('=') or before or 'an argument'}: expected a value, "
-                           "found nothing ('')")
-        return super().parse_known_args(args, namespace)
-
-    def error(self, message):
-        if unknown := re.match(r"unrecognized arguments: (--?[\w-]+)", message):
-            message += _did_you_mean(unknown[1], self._option_string_actions)
-        raise UserError(message + (" See --help" if message[-1] == "?" else "; see --help"))
-
-    def _check_value(self, action, value):
-        try:
-            super()._check_value(action, value)
-        except argparse.ArgumentError as error:
-            error.message += _did_you_mean(value, action.choices)
-            raise
-
-
-def _did_you_mean(word, known):
-    """'; did you mean X?' with the words of `known` that are like `word`; '' if there are none."""
-    known = {str(name).lstrip("-").lower(): str(name) for name in known}
-    word = str(word).lstrip("-").lower()
-    # Some options have well-known initials: --lr is --learning-rate.
-    close = [name for name in known if "".join(part[:1] for part in name.split("-")) == word][:1]
-    close = close or difflib.get_close_matches(word, known, 2)
-    return f"; did you mean {' or '.join(known[name] for name in close)}?" if close else ""
-
-
-def bounded(lowest, highest):
-    """An argparse `type` for whole numbers from `lowest` to `highest`."""
-    def whole_number(text):
-        value = int(text)  # argparse turns a ValueError into "invalid whole_number value"
-        if not lowest <= value <= highest:
-            raise argparse.ArgumentTypeError(f"{value}, expected {lowest} to {highest}")
-        return value
-    return whole_number
 
 
 class progress:

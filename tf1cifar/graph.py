@@ -8,7 +8,7 @@ The tensors that people fetch by name: images:0, labels:0, is_training:0, logits
 probabilities:0, loss:0, accuracy:0, learning_rate:0, global_step:0.
 
 This module never runs anything; sessions do that, see `tf1cifar.training`. The layers are in
-`tf1cifar.networks`, the losses in `tf1cifar.losses`.
+`tf1cifar.networks`, the losses in `tf1cifar.losses`, Muon in `tf1cifar.optimizers`.
 """
 
 import copy
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-from tf1cifar import losses, networks, parts, recipes, resident, summaries
+from tf1cifar import losses, networks, optimizers, parts, recipes, resident, summaries
 
 
 class Model(NamedTuple):
@@ -69,9 +69,9 @@ def build(recipe, image_shape, num_classes, training_images):
     is_training = tf.placeholder_with_default(False, [], "is_training")
 
     # A function, because a loop in the graph must compute the rate anew in every step.
-    def learning_rate_now():
+    def learning_rate_now(initial=recipe.learning_rate):
         with tf.name_scope("schedule"):
-            return _learning_rate(recipe, global_step, training_images)
+            return _learning_rate(recipe, initial, global_step, training_images)
 
     optimizer = _optimizer(recipe, learning_rate_now)
     averages = _moving_averages(recipe, global_step)
@@ -169,7 +169,8 @@ def _seeded_by_name(getter, name, *arguments, initializer=None, **options):
 def _loss(recipe, logits, labels):
     """The loss that training minimizes: the recipe's loss plus, if it has any, regularization."""
     with tf.name_scope(recipe.loss):
-        loss = losses.LOSSES[recipe.loss](logits, labels)
+        options = {"label_smoothing": recipe.label_smoothing} if recipe.label_smoothing else {}
+        loss = losses.LOSSES[recipe.loss](logits, labels, **options)
     if not recipe.l2:
         return loss
     with tf.name_scope("l2"):
@@ -220,11 +221,13 @@ def _current_graph_items(key):
     return [item for item in tf.get_collection(key) if item.graph is tf.get_default_graph()]
 
 
-def _learning_rate(recipe, global_step, training_images):
-    """float32 [], the learning rate of the step after `global_step`."""
-    rate = recipe.learning_rate
+def _learning_rate(recipe, rate, global_step, training_images):
+    """float32 [], the learning rate of the step after `global_step`; `rate` is that of step 0."""
     if recipe.schedule == "cosine":
         return tf.train.cosine_decay(rate, global_step, recipe.total_steps(training_images))
+    if recipe.schedule == "linear":
+        return tf.train.polynomial_decay(rate, global_step, recipe.total_steps(training_images),
+                                         end_learning_rate=0.0)
     if recipe.schedule in ("steps", "exponential"):
         steps = recipe.decay_epochs * recipe.steps_per_epoch(training_images)
         return tf.train.exponential_decay(rate, global_step, steps, recipe.decay_rate,
@@ -233,11 +236,15 @@ def _learning_rate(recipe, global_step, training_images):
 
 
 def _optimizer(recipe, learning_rate):
-    """The optimizer of the recipe; `learning_rate` is a function without arguments."""
+    """The optimizer of the recipe; `learning_rate` is a function of the initial rate."""
     if recipe.optimizer == "gradient_descent":
         return tf.train.GradientDescentOptimizer(learning_rate)
-    if recipe.optimizer == "momentum":
-        return tf.train.MomentumOptimizer(learning_rate, recipe.momentum)
+    if recipe.optimizer in ("momentum", "nesterov"):
+        return tf.train.MomentumOptimizer(learning_rate, recipe.momentum,
+                                          use_nesterov=recipe.optimizer == "nesterov")
+    if recipe.optimizer == "muon":
+        return optimizers.Muon(learning_rate, lambda: learning_rate(recipe.nesterov_rate),
+                               recipe.momentum)
     return tf.train.AdamOptimizer(learning_rate, recipe.beta1)
 
 

@@ -19,10 +19,17 @@ The functions have the same arguments and result:
 import tensorflow.compat.v1 as tf
 
 
-def softmax_cross_entropy(logits, labels):
-    """Cross-entropy of the softmax of the logits: -log(probability of the right class)."""
-    return tf.reduce_mean(
-        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+def softmax_cross_entropy(logits, labels, label_smoothing=0.0):
+    """Cross-entropy of the softmax of the logits: -log(probability of the right class).
+
+    `label_smoothing` is the share of the right class that is spread evenly over all classes.
+    C. Szegedy et al., *Rethinking the Inception Architecture for Computer Vision*, 2015, section 7.
+    """
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    if label_smoothing:
+        over_all_classes = -tf.reduce_mean(tf.nn.log_softmax(logits), 1)
+        loss = (1 - label_smoothing) * loss + label_smoothing * over_all_classes
+    return tf.reduce_mean(loss)
 
 
 def hinge(logits, labels):

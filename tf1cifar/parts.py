@@ -1,7 +1,8 @@
 """A task's part of every batch, and sums over all tasks: what a graph needs on several machines.
 
-    Part     one task's part; makes sums over the tasks, which every task gets
-    current  the part for which layers are being created, None where one process has whole batches
+    Part         one task's part; makes sums over the tasks, which every task gets
+    random_bits  random numbers of the whole batch
+    current      the part for which layers are being created, None for whole batches
 
 The tasks are processes of one TensorFlow cluster and run the same graph. A sum is TensorFlow's own
 collective operation, so every task must run it equally often. Each has a key, which is counted in
@@ -119,25 +120,53 @@ class Part:
         mean = tf.reduce_sum(shares * means, 0)
         return mean, tf.reduce_sum(shares * (variances + tf.square(means - mean)), 0)
 
-    def random_bits(self, x, seed):
-        """This part of the random numbers that one process draws for the whole batch.
+    def normalize(self, x, gamma, beta, epsilon):
+        """Batch normalization in training by the statistics of the whole batch.
 
-        They are those of `tf.random.stateless_uniform`, whose generator can begin anywhere.
+        TensorFlow's fused operation cannot take statistics that have a gradient.
 
         Args:
-          x: tensor [rows of this part, ...].
-          seed: int64 [2].
+          x: float32 or bfloat16 [rows of this part, ..., channels].
+          gamma, beta, epsilon: see `layers.batch_norm`.
 
         Returns:
-          uint16 [number of elements of x].
+          (tensor like `x`, (mean, variance) for the moving averages). The variance of images is
+          that of a sample, as the fused operation has it.
         """
-        size = tf.size(x, out_type=tf.int64)
-        begin = self.bounds[self.index] * (size // tf.shape(x, out_type=tf.int64)[0])
-        block = begin // BITS_IN_BLOCK
-        key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
-        counter += tf.cast(tf.stack([block, 0]), tf.uint64)
-        bits = tf.raw_ops.StatelessRandomUniformFullIntV2(
-            shape=[(begin + size + 1) // 2 - block * (BITS_IN_BLOCK // 2)], key=key,
-            counter=counter, alg=tf.raw_ops.StatelessRandomGetAlg(), dtype=tf.int32)
-        bits = tf.reshape(tf.bitcast(bits, tf.uint16), [-1])
-        return bits[begin - block * BITS_IN_BLOCK:][:size]
+        wide = tf.cast(x, tf.float32)
+        mean, variance = self.moments(wide)
+        normalized = tf.nn.batch_normalization(wide, mean, variance, beta, gamma, epsilon)
+        if len(x.shape) == 4:
+            numbers = tf.cast(self.bounds[-1] * (int(x.shape[1]) * int(x.shape[2])), tf.float32)
+            variance *= numbers / (numbers - 1)
+        return tf.cast(normalized, x.dtype), (mean, variance)
+
+
+def random_bits(x, seed):
+    """Random numbers for the elements of a tensor, a function of the seed.
+
+    A part gets those that one process draws for the part's rows of the whole batch: the generator
+    of `tf.random.stateless_uniform` can begin anywhere.
+
+    Args:
+      x: tensor [rows, ...].
+      seed: int64 [2].
+
+    Returns:
+      uint16 [number of elements of x].
+    """
+    part = current()
+    if not part:
+        size = tf.size(x)
+        bits = tf.random.stateless_uniform([(size + 1) // 2], seed, None, None, tf.int32)
+        return tf.reshape(tf.bitcast(bits, tf.uint16), [-1])[:size]
+    size = tf.size(x, out_type=tf.int64)
+    begin = part.bounds[part.index] * (size // tf.shape(x, out_type=tf.int64)[0])
+    block = begin // BITS_IN_BLOCK
+    key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
+    counter += tf.cast(tf.stack([block, 0]), tf.uint64)
+    bits = tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=[(begin + size + 1) // 2 - block * (BITS_IN_BLOCK // 2)], key=key,
+        counter=counter, alg=tf.raw_ops.StatelessRandomGetAlg(), dtype=tf.int32)
+    bits = tf.reshape(tf.bitcast(bits, tf.uint16), [-1])
+    return bits[begin - block * BITS_IN_BLOCK:][:size]

@@ -15,13 +15,14 @@ This file does not import TensorFlow or NumPy, so `--help` and argument errors a
 import dataclasses
 import math
 
-FORMAT = 3  # format of recipe.json; files without a number have format 1, see `upgrade`
+FORMAT = 4  # format of recipe.json; files without a number have format 1, see `upgrade`
 
 # Each network of tf1cifar/networks/ and the recipe fields that are the keyword-only parameters of
 # its `inference`. A test compares this table with the functions.
 NETWORKS = {
     "batchnorm_cnn": ("dropout", "batch_norm_decay"),
     "dropout_cnn": ("dropout",),
+    "fast_cnn": ("width", "batch_norm_decay"),
     "linear": (),
     "lrn_cnn": ("initialization", "conv_layers", "dropout", "lrn"),
     "tutorial_cnn": ("dropout", "lrn"),
@@ -32,7 +33,8 @@ NETWORKS = {
 # compare these tuples with the definitions.
 DATASETS = ("cifar10", "cifar100", "cifar100-coarse", "mnist", "shapes", "folders")
 PREPARATIONS = ("gray24", "standardized24", "unit", "minus_mean")
-AUGMENTATIONS = ("scale", "crop", "flip", "hue", "contrast", "brightness", "noise")
+AUGMENTATIONS = ("scale", "crop", "shift", "flip", "alternating_flip", "hue", "contrast",
+                 "brightness", "noise")
 LOSSES = ("softmax_cross_entropy", "hinge", "multiclass_hinge")
 
 # Headings of the fields in --help.
@@ -83,6 +85,9 @@ class Recipe:
         "convolution near zero, so that its filters become visible) or normal (the book's N(0, 1))",
         ("he", "he_small_first", "normal"))
     conv_layers: int = _field(DATA, 2, "number of convolutions", minimum=2, maximum=32)
+    width: int = _field(
+        DATA, 32, "number of filters of the first trained convolutions; the later ones have four "
+        "times as many", minimum=1, maximum=1024)
     dropout: float = _field(
         DATA, 0.0, "dropout rate, the share of the dense layers' outputs that is dropped in "
         "training", minimum=0.0, below=1.0, common=True)
@@ -97,14 +102,25 @@ class Recipe:
     l2: float = _field(
         LOSS, 0.0, "factor of L2 regularization, half the sum of the squared weights; 0 for none",
         minimum=0.0)
-    optimizer: str = _field(LOSS, "adam", "optimizer", ("adam", "momentum", "gradient_descent"))
+    label_smoothing: float = _field(
+        LOSS, 0.0, "share of each label that is spread evenly over all classes, for --loss "
+        "softmax_cross_entropy", minimum=0.0, below=1.0)
+    optimizer: str = _field(
+        LOSS, "adam", "optimizer: adam, momentum, nesterov (momentum that looks a step ahead), "
+        "muon (orthogonal steps for the filters, nesterov for all else) or gradient_descent",
+        ("adam", "momentum", "nesterov", "muon", "gradient_descent"))
     beta1: float = _field(LOSS, 0.9, "beta1 of --optimizer adam", minimum=0.0, below=1.0)
-    momentum: float = _field(LOSS, 0.9, "momentum of --optimizer momentum", minimum=0.0, below=1.0)
-    learning_rate: float = _field(LOSS, 0.001, "initial learning rate", above=0.0, common=True)
+    momentum: float = _field(
+        LOSS, 0.9, "momentum of --optimizer momentum, nesterov and muon", minimum=0.0, below=1.0)
+    learning_rate: float = _field(
+        LOSS, 0.001, "initial learning rate; with --optimizer muon that of the filters",
+        above=0.0, common=True)
+    nesterov_rate: float = _field(
+        LOSS, 0.1, "initial learning rate of all but the filters with --optimizer muon", above=0.0)
     schedule: str = _field(
-        LOSS, "cosine", "learning rate schedule: constant, cosine (down to 0 at the last step), "
-        "steps (times --decay-rate after every --decay-epochs) or exponential (the same decay, "
-        "spread over all steps)", ("constant", "cosine", "steps", "exponential"))
+        LOSS, "cosine", "learning rate schedule: constant, cosine or linear (down to 0 at the last "
+        "step), steps (times --decay-rate after every --decay-epochs) or exponential (the same "
+        "decay, spread over all steps)", ("constant", "cosine", "linear", "steps", "exponential"))
     decay_rate: float = _field(
         LOSS, 0.1, "factor of the learning rate in the schedules steps and exponential", above=0.0)
     decay_epochs: int = _field(
@@ -165,14 +181,19 @@ class Recipe:
         others -= set(NETWORKS[self.network])
         for field in dataclasses.fields(self):
             if field.name in others and getattr(self, field.name) != field.default:
-                raise ValueError(f"{field.name} is {getattr(self, field.name)}, expected "
-                                 f"{field.default}: the network {self.network} has no such option")
+                raise ValueError(f"{field.name} is {getattr(self, field.name)}, but the network "
+                                 f"{self.network} has no such option; leave it out")
         if self.image_size != 32 and self.dataset != "folders":
             raise ValueError(f"image_size is {self.image_size}, expected 32: only the data set "
                              "folders has pictures of other sizes")
         if self.steps_per_run > 1 and self.augment:
             raise ValueError(f"steps_per_run is {self.steps_per_run}, expected 1 with --augment, "
                              "which makes new images for every step")
+        if {"flip", "alternating_flip"} <= set(self.augment):
+            raise ValueError("augment is flip and alternating_flip, expected one of them")
+        if self.label_smoothing and self.loss != "softmax_cross_entropy":
+            raise ValueError(f"label_smoothing is {self.label_smoothing}, expected 0 with the loss "
+                             f"{self.loss}, which has no such option")
         if self.early_stopping and not self.held_out:
             raise ValueError(f"early_stopping is {self.early_stopping}, expected 0 without "
                              "held-out images; give --held-out 0.1")
@@ -250,7 +271,7 @@ def upgrade(settings, format):
 
     Format 1 has no number. Four of its fields were added over time; a run without such a field was
     trained as if it had the value below, whatever the field's default is today. Format 2 has no
-    image_size.
+    image_size, format 3 none of the fields that came with the recipe `fast`.
 
     Args:
       settings: a dictionary, field name -> value.
@@ -265,6 +286,8 @@ def upgrade(settings, format):
                     "lrn": "product" if has_lrn else "auto", **settings}
     if format <= 2:
         settings = {"image_size": 32, **settings}
+    if format <= 3:
+        settings = {"width": 32, "label_smoothing": 0.0, "nesterov_rate": 0.1, **settings}
     return settings
 
 
@@ -324,4 +347,11 @@ RECIPES = {
         augment=("crop", "flip", "brightness", "contrast"),
         optimizer="gradient_descent", learning_rate=0.1, schedule="cosine",
         moving_average=0.9999, batch_size=128, epochs=40),
+
+    # K. Jordan, 94 % on CIFAR-10 in 3.29 Seconds on a Single GPU, and its successor with Muon, for
+    # a few processor cores.
+    "fast": Recipe(
+        network="fast_cnn", preparation="minus_mean", augment=("shift", "alternating_flip"),
+        held_out=0.0, batch_norm_decay=0.88, label_smoothing=0.2, optimizer="muon", momentum=0.6,
+        learning_rate=0.12, nesterov_rate=70.0, schedule="linear", batch_size=500, epochs=8),
 }

@@ -5,6 +5,9 @@ import pytest
 
 from tf1cifar.data import augmentations
 
+# 'alternating_flip' mirrors the images that it is told.
+RANDOM = [name for name in augmentations.AUGMENTATIONS if name != "alternating_flip"]
+
 # From RGB to lightness and two axes of colour.
 YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 
@@ -49,12 +52,36 @@ def test_flip_mirrors_about_half(images):
     assert 40 < mirrored.sum() < 80
 
 
+def test_shift_moves_each_image_by_up_to_two_pixels(images):
+    shifted = augmentations.augment(images, ("shift",), np.random.default_rng(0))
+    assert shifted.shape == images.shape and shifted.dtype == images.dtype
+    mirror = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), "reflect")
+    moves = {(row, column) for image, padded in zip(shifted, mirror)
+             for row in range(5) for column in range(5)
+             if (padded[row:row + 32, column:column + 32] == image).all()}
+    assert len(moves) == 25
+
+
+def test_alternating_mirrors_a_random_half():
+    chosen, again, other = (augmentations.alternating(1000, seed) for seed in (5, 5, 6))
+    assert chosen.dtype == bool and 430 < chosen.sum() < 570
+    np.testing.assert_array_equal(chosen, again)
+    assert 400 < (chosen != other).sum() < 600
+
+
+def test_alternating_flip_mirrors_the_chosen_images(images):
+    mirrored = np.arange(len(images)) % 3 == 0
+    flipped = augmentations.augment(images, ("alternating_flip",), None, mirrored=mirrored)
+    np.testing.assert_array_equal(flipped[mirrored], images[mirrored, :, ::-1])
+    np.testing.assert_array_equal(flipped[~mirrored], images[~mirrored])
+
+
 def test_augment_without_names_and_with_an_unknown_one(images):
     assert augmentations.augment(images, (), np.random.default_rng(0)) is images
     kept = images.copy()
-    augmentations.augment(images, augmentations.AUGMENTATIONS, np.random.default_rng(0))
+    augmentations.augment(images, RANDOM, np.random.default_rng(0))
     np.testing.assert_array_equal(images, kept, "the data set itself is not changed")
-    with pytest.raises(ValueError, match="augmentation flop, expected one of scale, crop, flip"):
+    with pytest.raises(ValueError, match="augmentation flop, expected one of scale, crop, shift"):
         augmentations.augment(images, ("flip", "flop"), np.random.default_rng(0))
 
 
@@ -62,7 +89,7 @@ def make(name, images, seed=0):
     return augmentations.augment(images, (name,), np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize("name", augmentations.AUGMENTATIONS)
+@pytest.mark.parametrize("name", RANDOM)
 def test_augment_depends_on_the_generator_alone(name, images):
     first, again, other = make(name, images), make(name, images), make(name, images, seed=1)
     assert first.shape == images.shape

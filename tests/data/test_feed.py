@@ -22,6 +22,7 @@ from tf1cifar.recipes import Recipe
 
 RECIPE = Recipe(batch_size=50, order="shuffled", augment=("crop", "flip"), seed=7, epochs=4,
                 summary_every=0)  # of 120 images: batches of 50, 50 and 20
+EVERY = tuple(name for name in augmentations.AUGMENTATIONS if name != "alternating_flip")
 
 
 def feed(split, **changes):
@@ -153,7 +154,7 @@ def test_batch_is_augmented_anew_in_every_epoch(numbered):
 
 @pytest.mark.parametrize("name", preparation.PREPARATIONS)
 @pytest.mark.parametrize("augment", [(), ("crop", "flip"), ("flip", "hue"), ("brightness", "crop"),
-                                     tuple(augmentations.AUGMENTATIONS)], ids=" ".join)
+                                     EVERY], ids=" ".join)
 def test_batch_is_augment_then_prepare(numbered, name, augment):
     """Planes that are summed once change no bit."""
     mean = preparation.mean_image(numbered.images)
@@ -186,9 +187,30 @@ def test_feed_sums_planes_once_if_augmentations_only_move_pixels(
     assert len(calls) == sums
 
 
+def test_alternating_flip_shows_each_image_in_both_ways_in_two_epochs(numbered):
+    """The images of a batch are mirrored as their number, the epoch and the seed say."""
+    one = feed(numbered, augment=("alternating_flip",), preparation="unit", epochs=4)
+    ways = np.full((4, 120), -1)
+    for step in (7, 0, 11, 1, 2, 3, 10, 4, 5, 6, 8, 9):  # resumed at any step
+        for image, number in zip(one.batch(step)[0], one.indices(step, 1)[0]):
+            plain = numbered.images[number] / np.float32(255)
+            mirrored = (image != plain).any()
+            ways[step // 3, number] = mirrored
+            np.testing.assert_array_equal(image, plain[:, ::-1] if mirrored else plain)
+    assert 40 < ways[0].sum() < 80
+    np.testing.assert_array_equal(ways, [ways[0], 1 - ways[0], ways[0], 1 - ways[0]])
+
+
+def test_sample_is_spread_over_the_images(numbered):
+    one = feed(numbered, preparation="unit")
+    np.testing.assert_array_equal(one.sample(30), numbered.images[::4] / np.float32(255))
+    assert one.sample(50).shape == (50, 32, 32, 3)
+    assert one.sample(1000).shape == (120, 32, 32, 3)
+
+
 def test_feed_leaves_the_images_as_they_are(numbered):
     kept = numbered.images.copy()
-    feed(numbered, augment=tuple(augmentations.AUGMENTATIONS)).batch(0)
+    feed(numbered, augment=EVERY).batch(0)
     np.testing.assert_array_equal(numbered.images, kept)
 
 

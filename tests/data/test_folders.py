@@ -14,6 +14,7 @@ from tf1cifar.data import base, folders, picture_cache
 from tf1cifar.data.base import DataError
 from tf1cifar.data.download import cache_folder
 
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
 COLOURS = {"cat": (200, 30, 30), "dog": (30, 200, 30), "horse": (30, 30, 200)}
 
 
@@ -144,11 +145,18 @@ def test_load_refuses_what_holds_no_classes(photos, tmp_path):
     with pytest.raises(DataError, match=r"nothing: .*Give the folder"):
         folders.load(tmp_path / "nothing", 32)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty: .*Give the folder"):
+    with pytest.raises(DataError, match="empty: no pictures in a known layout there, but an empty "
+                                        "folder. Give the folder"):
         folders.load(tmp_path / "empty", 32)
+    archive = shutil.make_archive(tmp_path / "photos", "zip", photos)
+    with pytest.raises(DataError, match="photos.zip: an archive; unpack it and give the new fold"):
+        folders.load(archive, 32)
+    with pytest.raises(DataError, match="photos.zip: .*an archive of pictures; unpack it .give "
+                                        "--dataset folders with the new folder.$"):
+        data.load("cifar10", archive)
     shutil.rmtree(photos / "dog")
     shutil.rmtree(photos / "horse")
-    with pytest.raises(DataError, match=r"pictures of 1 classes \(cat\), expected 2 to 1,000"):
+    with pytest.raises(DataError, match=r"pictures of 1 class \(cat\), expected 2 to 1,000"):
         folders.load(photos, 32)
 
 
@@ -181,19 +189,60 @@ def test_load_names_only_some_of_many_that_cannot_be_read(photos, capsys):
 def test_load_refuses_pictures_of_which_none_can_be_read(photos):
     for path in photos.rglob("*.png"):
         path.write_bytes(b"")
-    with pytest.raises(DataError, match="no training picture can be read"):
+    with pytest.raises(DataError, match=r"no training picture can be read; .*: an empty file"):
         folders.load(photos, 32)
+    for name in COLOURS:
+        for number in range(20):
+            save(photos / "test" / name / f"{number}.png", COLOURS[name])
+    shutil.move(photos / "test", photos / "new/train")
+    for name in COLOURS:
+        shutil.move(photos / name, photos / "new/test" / name)
+    with pytest.raises(DataError, match=r"no test picture can be read; .*: an empty file"):
+        folders.load(photos / "new", 32)
+
+
+def test_load_refuses_a_class_of_which_no_picture_can_be_read(photos):
+    for path in (photos / "dog").iterdir():
+        path.write_bytes(HEIC)
+        path.rename(path.with_suffix(".HEIC"))
+    with pytest.raises(DataError, match="no training picture of dog can be read; .*dog/[0-9]*.HEIC:"
+                                        " an HEIC photo, as iPhones take them; save it as JPEG"):
+        folders.load(photos, 32)
+
+
+@pytest.mark.parametrize("layout", ["classes", "split", "kaggle"])
+def test_load_says_of_photos_that_they_are_heic(tmp_path, layout):
+    names = {"classes": "{name}/{n}.heic", "split": "{part}/{name}/{n}.HEIF",
+             "kaggle": "train/{name}{n}.heic"}[layout]
+    for name in ("cat", "dog"):
+        for n in range(3):
+            for part in ("train", "test"):
+                path = tmp_path / "d" / names.format(name=name, n=n, part=part)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(HEIC)
+    (tmp_path / "d/trainLabels.csv").write_text("id,label\n" + "".join(
+        f"{name}{n},{name}\n" for name in ("cat", "dog") for n in range(3)))
+    with pytest.raises(DataError, match="no training picture can be read; .*: an HEIC photo, as "
+                                        "iPhones take them; save it as JPEG or PNG"):
+        folders.load(tmp_path / "d", 32)
+
+
+def test_load_names_and_skips_heic_among_pictures(photos, capsys):
+    (photos / "cat/IMG_1.HEIC").write_bytes(HEIC)
+    assert len(folders.load(photos, 32).train.labels) == 48
+    assert capsys.readouterr().err.startswith(
+        f"left out: {photos / 'cat/IMG_1.HEIC'}: an HEIC photo, as iPhones take them; save it")
 
 
 def test_load_tells_of_other_files_but_not_of_the_systems(photos):
     (photos / "cat/notes.txt").write_text("Tom")
-    (photos / "cat/IMG_1.HEIC").write_bytes(b"ftypheic")
+    (photos / "cat/film.mov").write_bytes(b"moov")
     for name in (".DS_Store", "._1.png", "Thumbs.db", "desktop.ini"):
         (photos / "cat" / name).write_bytes(b"")
     (photos / "__MACOSX/cat").mkdir(parents=True)
     found = folders.load(photos, 32)
     assert found.note == ("left out, since their names are not those of pictures that can be read: "
-                          "cat/IMG_1.HEIC, cat/notes.txt")
+                          "cat/film.mov, cat/notes.txt")
 
 
 def test_load_tells_of_unbalanced_classes(photos):

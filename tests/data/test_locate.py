@@ -79,7 +79,7 @@ def test_find_tries_only_the_named_place(bare, monkeypatch):
     assert str(caught.value) == ("--data-dir empty: no pair there, but an empty folder (expected a "
                                  "and b). Ask Ann.")
     monkeypatch.setenv("CIFAR10_DIR", "absent")
-    with pytest.raises(DataError, match="^CIFAR10_DIR absent: .*but no such file or folder"):
+    with pytest.raises(DataError, match=r"^CIFAR10_DIR absent: no such file or folder \(exp"):
         find()
 
 
@@ -95,7 +95,7 @@ def test_find_replaces_home_and_variables(bare, monkeypatch):
     assert find("~/$PLACE") == find("~/data/pair") == folder
     monkeypatch.setenv("CIFAR10_DIR", "~/data")
     assert find() == folder
-    with pytest.raises(DataError, match="^--data-dir ~no-such-user/data: no pair there"):
+    with pytest.raises(DataError, match="^--data-dir ~no-such-user/data: no such file"):
         find("~no-such-user/data")
 
 
@@ -239,7 +239,7 @@ def test_load_names_the_archive_which_may_be_unpacked_again_or_gone(bare, tiny_c
     again = cifar10.load(cifar10.find(archive))
     assert (base.fingerprint(again), again.directory) == (base.fingerprint(dataset), str(archive))
     shutil.rmtree(download.cache_folder())
-    with pytest.raises(DataError, match="no CIFAR-10 there, but no such file or folder"):
+    with pytest.raises(DataError, match="mine.tgz: no such file or folder "):
         cifar10.find(archive)
 
 
@@ -277,7 +277,7 @@ def test_find_ignores_folders_that_cannot_be_read(bare, monkeypatch):
 
     (bare / "top/inner").mkdir(parents=True)
     monkeypatch.setattr("os.scandir", forbidden)
-    with pytest.raises(DataError, match=r"there, but it cannot be read \(Permission denied\)"):
+    with pytest.raises(DataError, match=r"top: it cannot be read \(Permission denied\)"):
         find(bare / "top")
 
 
@@ -352,6 +352,8 @@ def layout(folder, *names):
     (["cat/1.JPG", "dog/2.jpeg"], r"pictures in a folder for each class \(give --dataset folders"),
     (["train/1.png", "trainLabels.csv"], r"Kaggle's pictures and trainLabels.csv \(give --dataset"),
     (["1.png", "2.png", "3.png", "4.png"], r"4 pictures that no folder divides into classes"),
+    (["cat/1.heic", "dog/2.HEIC"], "pictures in a folder for each class"),
+    (["1.heic"], r"1 picture that no folder divides into classes \(1.heic\)"),
     (["cifar-10-python.tar.gz.crdownload"], "a download that is not finished"),
     (["a.txt", "b.txt", "c.txt", "d.txt"], "a.txt, b.txt, c.txt and 1 more")])
 def test_recognize(tmp_path, names, words):

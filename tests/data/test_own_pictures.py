@@ -224,7 +224,7 @@ def test_read_image_names_files_of_other_kinds(tmp_path):
     for name, content, words in (
             ("photo.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(50), "HEIC"),
             ("page.png", b"<html>404</html>", "web page"), ("none.png", b"", "an empty file"),
-            ("text.png", b"no picture", "a text file, no picture; it begins with 'no picture'")):
+            ("text.png", b"no picture", "a text file that begins with 'no picture'")):
         (tmp_path / name).write_bytes(content)
         refused(tmp_path / name, words)
 

@@ -65,9 +65,18 @@ def test_find_names_arguments_without_pictures(photos):
     (photos / "texts/a.txt").write_bytes(b"x")
     paths, notes, mistakes = picture_files.find(["empty", "*.gif", "photos/b.png", "texts"])
     assert (paths, notes) == (["photos/b.png"], [])
-    assert mistakes[0].startswith("empty: no pictures in this folder; expected names that end with")
-    assert mistakes[1] == "*.gif: no file has this name or matches it as a pattern"
-    assert mistakes[2].startswith("texts: no pictures in this folder") and len(mistakes) == 3
+    assert [path for path, _ in mistakes] == ["empty", "*.gif", "texts"]
+    assert mistakes[0][1].startswith("no pictures in this folder; expected names that end with")
+    assert mistakes[1][1] == "no file has this name or matches it as a pattern"
+
+
+@pytest.mark.parametrize("pattern, hint", [
+    ("photos/*.jpg", "; upper and lower case are different, as in a.JPG"),
+    ("photos/B.PNG*", "; upper and lower case are different, as in b.png"),
+    ("photos/x*.jpg", ""), ("photos/[xy]*.jpg", "")])
+def test_find_tells_of_files_in_the_other_case(photos, pattern, hint):
+    ((path, reason),) = picture_files.find([pattern])[2]
+    assert (path, reason) == (pattern, "no file has this name or matches it as a pattern" + hint)
 
 
 def test_find_names_folders_that_cannot_be_read(photos, monkeypatch):
@@ -77,7 +86,7 @@ def test_find_names_folders_that_cannot_be_read(photos, monkeypatch):
 
     monkeypatch.setattr(os, "walk", walk)  # root may read everything
     assert picture_files.find(["photos"]) == (
-        ["photos/b.png"], [], ["photos/secret: cannot be read (Permission denied)"])
+        ["photos/b.png"], [], [("photos/secret", "cannot be read (Permission denied)")])
 
 
 @pytest.mark.parametrize("name", ["nowhere.png", "n" * 300, "photos/b.png/x"])
@@ -96,7 +105,7 @@ def test_read_batches_reads_in_order(tmp_path, monkeypatch):
         assert images.dtype == np.uint8 and images.shape == (len(names), *RGB)
         assert [paths.index(name) for name in names] == images[:, 0, 0, 0].tolist()
     assert [len(mistakes) for _, _, mistakes in batches] == [1, 3, 0]
-    assert batches[0][2] == [f"{paths[1]}: an empty file; copy or download it again"]
+    assert batches[0][2] == [(paths[1], "an empty file; copy or download it again")]
 
 
 def test_read_batches_passes_the_options_on(tmp_path):

@@ -11,12 +11,14 @@ from tf1cifar.data.base import DataError
 
 @pytest.mark.parametrize("head, words", [
     (b"", "an empty file; copy or"), (b"\n <!DOCTYPE html><p>404", "a web page (HTML)"),
-    (b"\xef\xbb\xbf<html lang=en>", "a web page (HTML)"), (b"<?xml version='1'?><Error>", "an an"),
+    (b"\xef\xbb\xbf<html lang=en>", "a web page (HTML); download the file itself"),
+    (b"<?xml version='1'?><Error>", "an an"),
     ("<html>".encode("utf-16"), "a web page (HTML)"),
     (b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer; get the file itself"),
     (b"\x1f\x8b\x08\0", "a gzip file; unpack it"), (b"PK\3\4", "a zip archive; unpack it"),
     (bytes(257) + b"ustar\0", "a tar archive; unpack it"), (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     (b"MATLAB 5.0 MAT-file", "a MATLAB file"), (b"\x93NUMPY\1\0", "a NumPy array"),
+    (b"[InternetShortcut]\r\nURL=x", "a shortcut to a web page; download the file itself"),
     (b"PAR1\x15", "a Parquet file"), (b"\xff\xd8\xff\xe0", "a picture (JPEG)"),
     (bytes(600), "a file of zeros"), (b"404: Not Found", "a text file that begins with '404: Not"),
     (b"x" * 600, "a text file that begins with 'xxx"), (b"\0\0\x08\3\0\0", "an IDX file of images"),

@@ -89,7 +89,7 @@ def test_conv2d_with_pooling_has_the_gradients_of_separate_layers(activation, si
 
 
 def test_conv2d_refuses_an_input_without_four_dimensions():
-    with tf.Graph().as_default(), pytest.raises(ValueError, match="conv2d takes"):
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="convolution takes"):
         layers.conv2d(tf.zeros([1, 2]), 4, 5, None, None, layers.relu)
 
 
@@ -186,6 +186,59 @@ def test_batch_norm_equals_numpy():
         value = session.run(y, {x: one, is_training: False})
         np.testing.assert_allclose(value, (one - mean) / np.sqrt(variance + 0.001), rtol=1e-3,
                                    atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_batch_norm_of_images_equals_numpy(scale):
+    rng = np.random.default_rng(0)
+    batches = [rng.normal(3, 2, (6, 5, 4, 7)) for _ in range(3)]
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.placeholder(tf.float32, [None, 5, 4, 7])
+        is_training = tf.placeholder_with_default(False, [])
+        y = layers.batch_norm(x, is_training, 0.9, epsilon=0.01, scale=scale)
+        updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+        names = {v.op.name: v for v in tf.trainable_variables()}
+        assert set(names) == ({"beta", "gamma"} if scale else {"beta"})
+        session.run(tf.global_variables_initializer())
+        beta, gamma = rng.normal(size=7), rng.normal(size=7) if scale else np.ones(7)
+        names["beta"].load(beta, session)
+        if scale:
+            names["gamma"].load(gamma, session)
+        mean, variance, axes = np.zeros(7), np.ones(7), (0, 1, 2)
+        for batch in batches:
+            value, *_ = session.run([y, *updates], {x: batch, is_training: True})
+            expected = (batch - batch.mean(axes)) / np.sqrt(batch.var(axes) + 0.01)
+            np.testing.assert_allclose(value, gamma * expected + beta, rtol=1e-3, atol=1e-4)
+            mean = 0.9 * mean + 0.1 * batch.mean(axes)
+            variance = 0.9 * variance + 0.1 * batch.var(axes, ddof=1)
+        one = rng.normal(size=(1, 5, 4, 7))
+        np.testing.assert_allclose(
+            session.run(y, {x: one}), gamma * (one - mean) / np.sqrt(variance + 0.01) + beta,
+            rtol=1e-3, atol=1e-4)
+
+
+def test_max_pool_stays_within_the_image_if_its_padding_is_valid():
+    x = np.random.default_rng(0).normal(size=(2, 7, 5, 3)).astype(np.float32)
+    with tf.Graph().as_default():
+        pooled, whole = run([layers.max_pool(tf.constant(x), 2, 2, "VALID"),
+                             layers.global_max(tf.constant(x))])
+    np.testing.assert_array_equal(pooled, x[:, :6, :4].reshape(2, 3, 2, 2, 2, 3).max((2, 4)))
+    np.testing.assert_array_equal(whole, x.max((1, 2)))
+
+
+@pytest.mark.parametrize("channels, outputs", [(3, 32), (1, 18)])
+def test_whitening_is_a_convolution_with_filters_that_are_not_trained(channels, outputs):
+    size = 4 if channels == 3 else 3
+    x = np.random.default_rng(0).normal(size=(2, 9, 9, channels)).astype(np.float32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        y = layers.whitening(tf.constant(x), size, 2, 16)
+        (filters,) = tf.get_collection(layers.WHITENING)
+        assert not tf.trainable_variables() and filters in tf.global_variables()
+        session.run(tf.global_variables_initializer())
+        y, filters = session.run([y, filters])
+    assert filters.shape == (size, size, channels, outputs)
+    patch = x[:, 2:2 + size, 4:4 + size]
+    np.testing.assert_allclose(y[:, 1, 2], np.tensordot(patch, filters, 3), atol=1e-4)
 
 
 # ---------------------------------------------------------------------------------------

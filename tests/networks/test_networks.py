@@ -33,6 +33,8 @@ SIZES = {
                     + 2048 * 1500 + 1500 + 15000 + 10),
     "batchnorm_cnn": ((28, 28, 1), 25 * 64 + 64 + 1600 * 128 + 128 + 6272 * 1024 + 1024
                       + 2 * 1024 + 10240 + 10 + 2 * 10),
+    "fast": ((32, 32, 3), 288 * 32 + 288 * 32 + 288 * 128 + 1152 * 128 + 2 * 1152 * 128
+             + 2 * 32 + 4 * 128 + 128 * 10),
     "tutorial_cnn": ((32, 32, 3), 75 * 64 + 64 + 1600 * 64 + 64 + 2304 * 384 + 384
                      + 384 * 192 + 192 + 1920 + 10),
 }
@@ -148,6 +150,21 @@ def test_lrn_cnn_has_as_many_convolutions_as_its_option_says(conv_layers, expect
         graph.build(recipe, (24, 24, 1), 10, 100)
         weights = [v.op.name for v in tf.trainable_variables() if len(v.shape) == 4]
     assert weights == [f"conv{number}/weights" for number in range(1, expected + 1)]
+
+
+def test_fast_cnn_begins_with_filters_that_pass_on_one_channel():
+    with tf.Graph().as_default(), tf.Session() as session:
+        build("fast", (32, 32, 3))
+        session.run(tf.global_variables_initializer())
+        weights = {v.op.name: session.run(v) for v in tf.trainable_variables()}
+        first, second = (weights[f"group2/conv{number}/weights"] for number in (1, 2))
+    identity = np.zeros((3, 3, 32, 32))
+    identity[1, 1] = np.eye(32)
+    np.testing.assert_array_equal(first[..., :32], identity)
+    limit = 1 / np.sqrt(9 * 32)
+    assert 0.95 * limit < abs(first[..., 32:]).max() <= limit
+    assert abs(first[..., 32:].mean()) < 0.05 * limit
+    assert (second == 0).sum() == 9 * 128 * 128 - 128, "all of them pass on a channel"
 
 
 def test_lrn_cnn_refuses_fewer_than_two_convolutions():

@@ -159,6 +159,21 @@ def test_find_expands_variables(whole_run, monkeypatch):
         assert Checkpoints(whole_run.checkpoints).find(name) == latest
 
 
+def test_find_names_the_files_that_a_copied_checkpoint_lacks(tmp_path):
+    alone = tmp_path / "model.ckpt-18.data-00000-of-00001"
+    alone.touch()
+    words = f"{alone} is there without model.ckpt-18.index and model.ckpt-18.meta; copy all files"
+    for name in (str(alone), "model.ckpt-18", "model.ckpt-18.index"):
+        with pytest.raises(errors.UserError, match=words):
+            Checkpoints(tmp_path).find(name)
+    with pytest.raises(errors.UserError, match=words):
+        Checkpoints(tmp_path).final()
+    with pytest.raises(errors.UserError, match=words):
+        Checkpoints(tmp_path).find("latest")
+    with pytest.raises(errors.UserError, match="no such checkpoint"):
+        Checkpoints(tmp_path).find("model.ckpt-1")
+
+
 def test_find_without_checkpoints(tmp_path):
     with pytest.raises(errors.UserError, match="no latest checkpoint"):
         Checkpoints(tmp_path).find("latest")

@@ -88,6 +88,27 @@ def test_tasks_train_as_one_process_does(tasks, tmp_path, count, arguments):
     assert RunFolder(tmp_path / "several").read_versions()[0]["tasks"] == str(count)
 
 
+def weights_of(folder):
+    """All weights, averages and statistics of a run, without the slots of the optimizer."""
+    found = values(folder)
+    return np.concatenate([found[name].ravel() for name in sorted(found)
+                           if name.split("/")[0] not in ("training", "epoch")])
+
+
+def test_tasks_train_fast_as_one_process_does(tasks, tmp_path):
+    """Muon's steps grow rounding errors, so other numbers of threads are the measure."""
+    arguments = "--recipe fast --batch-size 81 --steps 3".split()
+    cores = sorted(os.sched_getaffinity(0))
+    started = [*tasks(2, "several", arguments), *tasks(1, "one", arguments)]
+    (thread,) = tasks(1, "thread", arguments)
+    os.sched_setaffinity(thread.pid, cores[:1])
+    finish([thread])
+    for task in started[-1:], started[:2]:
+        finish(task)
+    one, thread, several = (weights_of(tmp_path / run) for run in ("one", "thread", "several"))
+    assert np.linalg.norm(several - one) <= 3 * np.linalg.norm(thread - one)
+
+
 def wait_for_checkpoint(run, started):
     end = time.monotonic() + 60
     while not list((run / "checkpoints").glob("model.ckpt-*.index")):

@@ -7,14 +7,14 @@ import time
 
 import pytest
 
-from tf1cifar import console, errors
+from tf1cifar import arguments, errors
 from tf1cifar.training import hosts
 
 
-def parsed(*arguments):
-    parser = console.ArgumentParser()
+def parsed(*words):
+    parser = arguments.ArgumentParser()
     hosts.add_arguments(parser)
-    return parser.parse_args(arguments)
+    return parser.parse_args(words)
 
 
 def config(cluster, **task):

@@ -160,17 +160,19 @@ def test_stops_early(scores, patience, expected, tmp_path):
     assert log.stops_early(patience) == expected
 
 
-@pytest.mark.parametrize("epoch, test, held_out, speed, line", [
-    (10, None, 0.7024, 3938, "epoch 10/100  loss 0.9275  train 0.6821  held-out 0.7024  "
+@pytest.mark.parametrize("epoch, step, test, held_out, speed, line", [
+    (10, 60, None, 0.7024, 3938, "epoch 10/100  loss 0.9275  train 0.6821  held-out 0.7024  "
                              "3,938 images/s  10 s"),
-    (100, 0.6974, 0.7024, 3938, "epoch 100/100  loss 0.9275  train 0.6821  held-out 0.7024  "
+    (100, 600, 0.6974, 0.7024, 3938, "epoch 100/100  loss 0.9275  train 0.6821  held-out 0.7024  "
                                 "test 0.6974"),
-    (1.5, 0.6974, None, 327_018, "epoch 1.5/100  loss 0.9275  train 0.6821  test 0.6974  "
-                                 "327,018 images/s  10 s")])
-def test_epoch_line_fits_80_columns(epoch, test, held_out, speed, line):
-    figures = row(600, epoch=epoch, training_loss=0.92754, training_accuracy=0.68213,
+    (1.5, 600, 0.6974, None, 327_018, "step 600/600  loss 0.9275  train 0.6821  test 0.6974  "
+                                      "327,018 images/s  10 s"),
+    (1, 400, None, None, 1, "epoch 1/1.5  loss 0.9275  train 0.6821  1 images/s  10 s"),
+    (600 / 10800, 600, None, None, 1, "step 600/600  loss 0.9275  train 0.6821  1 images/s  10 s")])
+def test_epoch_line_fits_80_columns(epoch, step, test, held_out, speed, line):
+    figures = row(step, epoch=epoch, training_loss=0.92754, training_accuracy=0.68213,
                   held_out_accuracy=held_out, test_accuracy=test)
-    assert records.epoch_line(figures, 100, 10 * speed, 10.0) == line
+    assert records.epoch_line(figures, 600, 10 * speed, 10.0) == line
     assert len(line) < 80
 
 

@@ -1,10 +1,26 @@
 """Sessions: devices, and TensorFlow's errors in one line."""
 
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tf1cifar import errors
+from tf1cifar import errors, graph, recipes
+from tf1cifar.data import feed, whitening
+from tf1cifar.data.base import Split
+from tf1cifar.networks import layers
 from tf1cifar.training import session
+
+
+def test_initialize_whitens_the_training_images():
+    recipe = recipes.RECIPES["fast"]
+    images = np.random.default_rng(0).integers(0, 256, (90, 32, 32, 3), np.uint8)
+    training = feed.Feed(recipe, Split(images, np.arange(90) % 10))
+    with tf.Graph().as_default(), tf.Session() as opened:
+        graph.build(recipe, (32, 32, 3), 10, 90)
+        session.initialize(opened, training)
+        filters = opened.run(tf.get_collection(layers.WHITENING)[0])
+    np.testing.assert_array_equal(
+        filters, whitening.filters(images - training.mean, (4, 4, 3, 32)))
 
 
 def test_session_config_refuses_a_gpu_that_is_not_there(monkeypatch):

@@ -12,6 +12,7 @@ import numpy as np
 
 CROP_SHIFT = 4  # largest shift in pixels, so that a 24x24 crop lies anywhere in 32x32 pixels;
 # larger images are shifted by up to an eighth of their side
+SHIFT = 2  # largest shift in pixels without a crop; a sixteenth of the side of larger images
 SCALE = 1.2  # largest factor by which an image is enlarged or shrunk
 HUE = 0.1  # largest rotation of the colour circle, in turns
 CONTRAST = (0.2, 1.8)  # smallest and largest factor, as in TensorFlow's CIFAR-10 tutorial
@@ -46,8 +47,19 @@ def crop(images, rng, margin=0):
     least the largest shift, the shifted window lies inside the image, so it is cut out directly,
     without padding.
     """
+    return _shifted(images, rng, max(CROP_SHIFT, images.shape[1] // 8), margin)
+
+
+def shift(images, rng):
+    """Shift each image by up to SHIFT pixels, or a sixteenth of its side, both ways.
+
+    Pixels beyond the edges are mirrored.
+    """
+    return _shifted(images, rng, max(SHIFT, images.shape[1] // 16))
+
+
+def _shifted(images, rng, largest, margin=0):
     height, width = images.shape[1:3]
-    largest = max(CROP_SHIFT, height // 8)
     if margin < largest:
         images = np.pad(images, ((0, 0), (largest,) * 2, (largest,) * 2, (0, 0)), "reflect")
     else:
@@ -71,7 +83,32 @@ def _pixels(images):
 
 def flip(images, rng):
     """Mirror a random half of the images left to right."""
-    mirrored = rng.random(len(images)) < 0.5
+    return _mirrored(images, rng.random(len(images)) < 0.5)
+
+
+def alternating_flip(images, mirrored):
+    """Mirror the images that are chosen, see `alternating`."""
+    return _mirrored(images, mirrored)
+
+
+def alternating(images, seed):
+    """The images that 'alternating_flip' mirrors in the first epoch.
+
+    It mirrors the others in the second epoch, the same ones again in the third, and so on, so that
+    each image is seen in both ways in any two epochs.
+    K. Jordan, *94 % on CIFAR-10 in 3.29 Seconds on a Single GPU*, 2024, section 3.6.
+
+    Args:
+      images: number of training images.
+      seed: seed of the choice, not negative.
+
+    Returns:
+      bool [images], true for a random half.
+    """
+    return np.random.default_rng((seed, 3)).random(images) < 0.5
+
+
+def _mirrored(images, mirrored):
     images = np.array(images, order="C")
     pixels = _pixels(images)
     pixels[mirrored] = pixels[mirrored][:, :, ::-1]
@@ -150,11 +187,12 @@ class SomeOfBatch:
         return self._rng.standard_normal(self._whole(shape), dtype)[self._rows]
 
 
-AUGMENTATIONS = {function.__name__: function
-                 for function in (scale, crop, flip, hue, contrast, brightness, noise)}
+AUGMENTATIONS = {function.__name__: function for function in (
+    scale, crop, shift, flip, alternating_flip, hue, contrast, brightness, noise)}
+MOVES = {"crop", "shift", "flip", "alternating_flip"}  # those that keep the value of every pixel
 
 
-def augment(images, names, rng, margin=0):
+def augment(images, names, rng, margin=0, mirrored=None):
     """Apply augmentations to a batch, in the order of AUGMENTATIONS.
 
     Args:
@@ -162,6 +200,7 @@ def augment(images, names, rng, margin=0):
       names: names of the augmentations, keys of AUGMENTATIONS.
       rng: a `numpy.random.Generator` or a `SomeOfBatch`.
       margin: number of pixels that the later preparation cuts off at each edge.
+      mirrored: bool [N], the images that 'alternating_flip' mirrors.
 
     Returns:
       A new array of the dtype of `images` or float32. Its shape is the same, or smaller if part
@@ -175,5 +214,6 @@ def augment(images, names, rng, margin=0):
                          f"expected one of {', '.join(AUGMENTATIONS)}")
     for name, function in AUGMENTATIONS.items():
         if name in names:
-            images = function(images, rng, margin) if name == "crop" else function(images, rng)
+            arguments = {"crop": (rng, margin), "alternating_flip": (mirrored,)}.get(name, (rng,))
+            images = function(images, *arguments)
     return images

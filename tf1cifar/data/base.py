@@ -3,20 +3,25 @@
     DataError    the error about a data set or a picture
     Split        images with their labels
     Dataset      a training split, a test split and the names of the classes
+    title        the name of a data set for a line or a figure
     hold_out     divide a split into training and held-out images
     fingerprint  the checksum of a data set
 """
 
+import os.path
 import zlib
 from typing import NamedTuple
 
 import numpy as np
 
-from tf1cifar import errors
+from tf1cifar import console, errors
 
 # Suffixes of the picture files that are looked for in folders, in lower case. A picture that is
 # named on the command line may have any name.
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif")
+# Photos that cannot be read are looked for too. The reader says how they can be, so folders do not
+# leave them out without a word.
+PHOTO_SUFFIXES = (*PICTURE_SUFFIXES, ".heic", ".heif")
 
 
 class DataError(errors.UserError, ValueError):
@@ -54,6 +59,18 @@ class Dataset(NamedTuple):
     test: Split
     note: str = ""
     files: str = ""
+
+
+def title(name, directory):
+    """The name of a data set for a line or a figure; own pictures are named by their folder.
+
+    Args:
+      name: name of the data set.
+      directory: path of its folder.
+    """
+    if name != "folders":
+        return name
+    return f"the pictures in {console.cut(os.path.basename(os.path.abspath(directory)), 40)}"
 
 
 def hold_out(split, share):

@@ -124,9 +124,16 @@ def read_names(directory):
       A list of 2 to 1,000 str, ten in the official files.
 
     Raises:
-      DataError: the file is missing or damaged.
+      DataError: the folder or the file is missing, or the file is damaged.
     """
-    file = pathlib.Path(directory) / META_FILE
+    folder = pathlib.Path(directory)
+    if not folder.is_dir():
+        raise base.DataError(f"{folder}: " + (
+            "a file, expected a folder; 'find' of this module takes archives" if folder.exists()
+            else "no such folder"))
+    if not _has_any(folder) and _has_any(folder / FOLDER):
+        raise base.DataError(f"{folder}: the files are in {folder / FOLDER}; give that folder")
+    file = folder / META_FILE
     lines = file.with_name(BINARY_FILES[0])
     if not file.exists() and lines.exists():
         return cifar_files.read_lines(lines)

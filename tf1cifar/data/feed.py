@@ -107,11 +107,14 @@ class Feed:
         self._margin = (shape[0] - self.image_shape[0]) // 2
         self._resident = recipe.steps_per_run > 1
         if (recipe.preparation == "gray24" and shape[-1] == 3 and not self._resident
-                and not set(recipe.augment) - {"crop", "flip"}):
+                and not set(recipe.augment) - augmentations.MOVES):
             # The sum of the planes is the same before and after pixels are moved. If the planes
             # are added up once for all epochs, a batch has a third of the numbers to move.
             images, summed = preparation.sum_planes(images), 3
         self._images = images
+        self._mirrored = None
+        if "alternating_flip" in recipe.augment:
+            self._mirrored = augmentations.alternating(len(images), recipe.seed)
         self.prepare = functools.partial(preparation.prepare, preparation=recipe.preparation,
                                          mean=self.mean)
         self._prepare = functools.partial(self.prepare, summed=summed, shape=self.image_shape)
@@ -130,11 +133,23 @@ class Feed:
         chosen = whole[rows]
         images = self._images.take(chosen, axis=0)  # faster than indexing by [chosen]
         if self.recipe.augment:
+            mirrored = self._mirrored
+            if mirrored is not None:
+                mirrored = mirrored[chosen] ^ (step // self.steps_per_epoch % 2 == 1)
             rng = np.random.default_rng((self.recipe.seed, step, 1))
             if len(chosen) < len(whole):
                 rng = augmentations.SomeOfBatch(rng, rows, len(whole))
-            images = augmentations.augment(images, self.recipe.augment, rng, self._margin)
+            images = augmentations.augment(images, self.recipe.augment, rng, self._margin, mirrored)
         return self._prepare(images), self.labels[chosen]
+
+    def sample(self, count):
+        """`count` prepared training images, evenly spread over the data set; all of fewer images.
+
+        Returns:
+          float32 [n, height, width, channels].
+        """
+        stride = max(1, len(self._images) // count)
+        return self._prepare(self._images[::stride][:count])
 
     def _indices(self, step):
         return batch_indices(len(self.labels), step, batch_size=self.recipe.batch_size,

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tf1cifar import console, files, machine
-from tf1cifar.data import base, cifar10, locate, picture_cache
+from tf1cifar.data import archives, base, cifar10, locate, picture_cache
 
 HINT = ("Give the folder of your pictures with --data-dir; it holds a folder for each class, or "
         "train/CLASS/ and test/CLASS/.")
@@ -62,8 +62,8 @@ def load(data_dir, image_size):
       A `base.Dataset`; its images are uint8 [N, image_size, image_size, 3].
 
     Raises:
-      DataError: there is no such folder, it has no pictures in a known layout, none of them can be
-        read, or they need more memory than there is.
+      DataError: there is no such folder, it has no pictures in a known layout, none of them or
+        none of a class can be read, or they need more memory than there is.
     """
     if data_dir is None:
         raise base.DataError(f"the data set folders has no default place. {HINT}")
@@ -76,14 +76,13 @@ def load(data_dir, image_size):
     listing = list_pictures(folder)
     pictures = listing.train + listing.test
     _require_memory(folder, len(pictures), image_size)
-    images, kept = picture_cache.decode(folder, [picture.path for picture in pictures], image_size)
+    images, kept, mistakes = picture_cache.decode(
+        folder, [picture.path for picture in pictures], image_size)
     kept = set(kept)
+    _require_readable(folder, listing, mistakes)
     train = sum(picture.path in kept for picture in listing.train)
     labels = np.array([picture.label for picture in pictures if picture.path in kept], np.int64)
     splits = base.Split(images[:train], labels[:train]), base.Split(images[train:], labels[train:])
-    for split, name in zip(splits, ("training", "test")):
-        if not len(split.labels):
-            raise base.DataError(f"{folder}: no {name} picture can be read")
     notes = listing.notes + _balance(splits[0], listing.class_names)
     return base.Dataset("folders", str(folder), listing.class_names, *splits, "\n".join(notes),
                         _files_checksum(folder, pictures))
@@ -91,6 +90,8 @@ def load(data_dir, image_size):
 
 def _existing(folder):
     """The folder with the pictures: `folder`, or the only folder in it that has a known layout."""
+    if folder.is_file() and archives.kind(folder):
+        raise base.DataError(f"--data-dir {folder}: an archive; unpack it and give the new folder")
     if not folder.is_dir():
         raise base.DataError(f"--data-dir {folder}: {locate.recognize(folder)}. {HINT}")
     candidates = [folder, *_subfolders(folder)]
@@ -101,8 +102,8 @@ def _existing(folder):
     if len(found) > 1:
         raise base.DataError(f"--data-dir {folder}: holds several data sets of pictures, "
                              f"{found[0].name} and {found[1].name}; name one of them")
-    raise base.DataError(f"--data-dir {folder}: no pictures in a layout that is known, but "
-                         f"{locate.recognize(folder)}. {HINT}")
+    raise base.DataError(f"--data-dir {folder}: "
+                         f"{locate.instead(folder, 'pictures in a known layout')}. {HINT}")
 
 
 # ---------------------------------------------------------------------------------------
@@ -141,7 +142,8 @@ def list_pictures(folder):
         notes, names = _left_out(others), sorted({name for _, name in train})
         train, test = _divided(train)
     if not 2 <= len(names) <= MAX_CLASSES:
-        found = f"pictures of {len(names)} classes ({_listed(names)})" if names else "no pictures"
+        words = "class" if len(names) == 1 else "classes"
+        found = f"pictures of {len(names)} {words} ({_listed(names)})" if names else "no pictures"
         raise base.DataError(f"{folder}: {found}, expected 2 to {MAX_CLASSES:,} classes. {HINT}")
     if missing := sorted(set(names) - {name for _, name in test}):
         notes.append(f"no test picture of {_listed(missing)}")
@@ -160,7 +162,7 @@ def _by_class(folder, prefix):
             inside = pathlib.Path(place).relative_to(folder)
             for name in sorted(names):
                 path = prefix + (inside / name).as_posix()
-                if name.lower().endswith(base.PICTURE_SUFFIXES) and not name.startswith("."):
+                if name.lower().endswith(base.PHOTO_SUFFIXES) and not name.startswith("."):
                     pictures.append((path, class_folder.name))
                 elif not name.startswith(".") and name.lower() not in ("thumbs.db", "desktop.ini"):
                     others.append(path)
@@ -172,7 +174,7 @@ def _kaggle(folder):
     file = folder / "trainLabels.csv"
     by_name = {}
     for path in sorted((folder / "train").iterdir()):
-        if path.suffix.lower() in base.PICTURE_SUFFIXES and not path.name.startswith("."):
+        if path.suffix.lower() in base.PHOTO_SUFFIXES and not path.name.startswith("."):
             by_name[path.name] = by_name[path.stem] = path.name
     pictures, absent = {}, 0
     try:
@@ -234,6 +236,29 @@ def _left_out(others):
         return []
     return [f"left out, since their names are not those of pictures that can be read: "
             f"{_listed(others, 3)}"]
+
+
+def _require_readable(folder, listing, mistakes):
+    """Raise a `DataError` unless training pictures of every class, and a test picture, can be read.
+
+    Args:
+      folder: path of the folder.
+      listing: its `Listing`.
+      mistakes: dictionary from the path of each picture that cannot be read to a line about it.
+    """
+    readable = {picture.label for picture in listing.train if picture.path not in mistakes}
+    absent = sorted(set(range(len(listing.class_names))) - readable)
+    if not readable:
+        words, pictures = "training picture", listing.train
+    elif absent:
+        words = f"training picture of {_listed([listing.class_names[absent[0]]])}"
+        pictures = [picture for picture in listing.train if picture.label == absent[0]]
+    elif all(picture.path in mistakes for picture in listing.test):
+        words, pictures = "test picture", listing.test
+    else:
+        return
+    raise base.DataError(f"{folder}: no {words} can be read" + (
+        f"; {mistakes[pictures[0].path]}" if pictures else ""))
 
 
 def _balance(split, names):

@@ -5,6 +5,7 @@
     unpacked        the folder of an archive that was unpacked earlier
     origin          the archive that a folder was unpacked from
     recognize       words for what a folder or a file holds
+    instead         words for a place that does not hold what is looked for
     picture_layout  the way in which a folder of pictures is organized
 """
 
@@ -22,6 +23,7 @@ from tf1cifar.data.download import cache_folder
 from tf1cifar.data.recognition import (  # noqa: F401, picture_layout is for users of this module
     MAX_ENTRIES,
     entries,
+    instead,
     picture_layout,
     recognize,
     walk,
@@ -91,9 +93,8 @@ def find(data_dir, data_set):
             if deeper := _whole(_places(path, data_set), data_set):
                 raise base.DataError(f"{source} {path}: no {data_set.title} there, but in "
                                      f"{deeper}; give that folder")
-            words = recognize(path)
-            text = f"{source} {path}: no {data_set.title} there, but {words}"
-            raise base.DataError(text if "give --dataset" in words else
+            text = f"{source} {path}: {instead(path, data_set.title)}"
+            raise base.DataError(text if "give --dataset" in text else
                                  f"{text} {data_set.expected}. {data_set.hint}")
     here, cache, data, keras = (pathlib.Path(data_set.folder), cache_folder(),
                                 pathlib.Path("data"), _keras())

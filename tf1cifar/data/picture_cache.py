@@ -35,12 +35,12 @@ def decode(folder, paths, size):
       size: height and width of the images in pixels.
 
     Returns:
-      (images, kept): uint8 [N, size, size, 3] and the list of the N paths that could be read, in
-      the order of `paths`.
+      (images, kept, mistakes): uint8 [N, size, size, 3]; the list of the N paths that could be
+      read, in the order of `paths`; a dictionary from each other path to a line about it.
     """
     cached, rows = _read_cache(folder, size)
     stamps = {path: stamp(folder / path) for path in paths}
-    images, kept, entries, bad = np.empty((len(paths), size, size, 3), np.uint8), [], {}, []
+    images, kept, entries, bad = np.empty((len(paths), size, size, 3), np.uint8), [], {}, {}
 
     def pixels(path):
         entry = rows.get(path)
@@ -58,7 +58,7 @@ def decode(folder, paths, size):
             chunk = paths[start:start + CHUNK]
             for path, row in zip(chunk, threads.map(pixels, chunk)):
                 if isinstance(row, str):
-                    bad.append(row)
+                    bad[path] = row
                 else:
                     images[len(kept)] = row
                     row = len(kept)
@@ -66,14 +66,14 @@ def decode(folder, paths, size):
                 entries[path] = [*stamps[path], row]
                 bar.update(len(entries))
     cached = None  # Windows cannot replace a file that is in use
-    for message in bad[:NAMED]:
+    for message in list(bad.values())[:NAMED]:
         print(f"left out: {message}", file=sys.stderr)
     if len(bad) > NAMED:
         print(f"left out: {len(bad) - NAMED:,} more pictures that cannot be read", file=sys.stderr)
     images = images[:len(kept)]
     if entries != rows:
         _write_cache(folder, size, images, entries)
-    return images, kept
+    return images, kept, bad
 
 
 def stamp(path):

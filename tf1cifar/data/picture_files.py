@@ -7,6 +7,7 @@
 import concurrent.futures
 import glob
 import os
+import re
 import warnings
 
 import numpy as np
@@ -15,8 +16,6 @@ from tf1cifar import console, files, machine
 from tf1cifar.data import base, own_pictures
 
 BATCH_SIZE = 250  # as in an evaluation
-# The reader says how these can be read, so folders do not leave them out without a word.
-UNREADABLE = (".heic", ".heif")
 NO_PICTURES = ("thumbs.db", "desktop.ini")  # of Windows
 
 
@@ -30,14 +29,16 @@ def find(arguments):
       arguments: list of str, paths and patterns.
 
     Returns:
-      (paths, notes, mistakes), lists of str: the paths, in the order of the arguments and sorted
-      within each; lines about files that are left out; lines about arguments without pictures.
+      (paths, notes, mistakes): the paths, in the order of the arguments and sorted within each; a
+      line about the files of each folder that are left out; (path, reason) of arguments without
+      pictures and of folders that cannot be read.
     """
     paths, notes, mistakes = [], [], []
     for argument in arguments:
         matches = _expanded(argument)
         if not matches:
-            mistakes.append(f"{argument}: no file has this name or matches it as a pattern")
+            mistakes.append((argument, "no file has this name or matches it as a pattern"
+                             + _other_case(argument)))
         for path in matches:
             if not os.path.isdir(path):
                 paths.append(path)
@@ -46,8 +47,8 @@ def find(arguments):
             paths += pictures
             mistakes += unreadable
             if not pictures and not unreadable:
-                mistakes.append(f"{path}: no pictures in this folder; expected names that end with "
-                                f"{', '.join(base.PICTURE_SUFFIXES)}")
+                mistakes.append((path, "no pictures in this folder; expected names that end with "
+                                 f"{', '.join(base.PICTURE_SUFFIXES)}"))
             elif others:
                 files_words = f"{len(others):,} other file{'s' * (len(others) > 1)}"
                 notes.append(f"{path}: {files_words} left out, such as "
@@ -66,17 +67,26 @@ def _expanded(argument):
     return sorted(glob.glob(path, recursive=True))
 
 
+def _other_case(pattern):
+    """Words about files that a pattern would match if upper and lower case were the same."""
+    folder, name = os.path.split(str(files.expanded(pattern)))
+    name = re.sub("[a-zA-Z]", lambda c: f"[{c[0].lower()}{c[0].upper()}]", name)
+    found = "[" not in pattern and sorted(glob.glob(os.path.join(folder, name)))
+    return ("; upper and lower case are different, as in "
+            f"{console.cut(os.path.basename(found[0]), 60)}" if found else "")
+
+
 def _pictures_in(folder):
-    """(pictures, others, mistakes): sorted paths, and lines about folders that cannot be read."""
+    """(pictures, others, mistakes): sorted paths, and pairs about folders that cannot be read."""
     pictures, others, unreadable = [], [], []
     for place, inner, names in os.walk(folder, onerror=unreadable.append):
         inner[:] = [name for name in inner if not name.startswith(".")]
         for name in names:
             if not name.startswith(".") and name.lower() not in NO_PICTURES:
-                is_picture = name.lower().endswith((*base.PICTURE_SUFFIXES, *UNREADABLE))
+                is_picture = name.lower().endswith(base.PHOTO_SUFFIXES)
                 (pictures if is_picture else others).append(os.path.join(place, name))
     return sorted(pictures), sorted(others), [
-        f"{error.filename}: cannot be read ({error.strerror})" for error in unreadable]
+        (error.filename, f"cannot be read ({error.strerror})") for error in unreadable]
 
 
 def read_batches(paths, image_shape, fit="crop", invert=False):
@@ -88,13 +98,13 @@ def read_batches(paths, image_shape, fit="crop", invert=False):
 
     Yields:
       (paths, images, mistakes) of the next BATCH_SIZE pictures: the paths of those that can be
-      read, their pixels as uint8 [N, height, width, channels], and a line about each other one.
+      read, their pixels as uint8 [N, height, width, channels], and (path, reason) of each other.
     """
     def read(path):
         try:
             return own_pictures.read_image(path, image_shape, fit, invert)
         except base.DataError as error:
-            return str(error)
+            return str(error).removeprefix(f"{path}: ")
 
     bar = console.progress(len(paths), "reading and classifying")
     with concurrent.futures.ThreadPoolExecutor(machine.cores()) as threads:
@@ -112,4 +122,5 @@ def read_batches(paths, image_shape, fit="crop", invert=False):
             for number, (_, image) in enumerate(good):
                 images[number] = image
             yield ([path for path, _ in good], images,
-                   [result for result in results if isinstance(result, str)])
+                   [(path, result) for path, result in zip(batch, results)
+                    if isinstance(result, str)])

@@ -9,12 +9,10 @@ People name files that are no pictures, or pictures that Pillow does not read. W
 file help where a decoder's complaint does not.
 """
 
-import codecs
 import re
 import struct
 
-from tf1cifar import console
-from tf1cifar.data import base
+from tf1cifar.data import base, signatures
 
 HEAD = 4096  # number of bytes that tell the kind
 MOST_JPEG_HEADER = 1 << 24  # bytes before the pixels; Pillow copies them many times
@@ -32,7 +30,8 @@ RAW = f"a camera's RAW file; {SAVE_AS} with a photo program"
 SOUND = "a sound file, no picture"
 VIDEO = "a video; save one frame of it as JPEG or PNG"
 
-# (offset, bytes there, a key of PLUGINS or words about the file); the first that fits counts.
+# (offset, bytes there, a key of PLUGINS or words about the file); the first that fits counts. What
+# else people take for pictures is in `signatures`.
 SIGNATURES = (
     (0, b"\x89PNG\r\n\x1a\n", "PNG"), (0, b"\xff\xd8\xff", "JPEG"), (0, b"GIF87a", "GIF"),
     (0, b"GIF89a", "GIF"), (8, b"WEBP", "WebP"),
@@ -55,12 +54,8 @@ SIGNATURES = (
     (8, b"WAVE", SOUND), (0, b"ID3", SOUND), (0, b"fLaC", SOUND),
     (0, b"PK\3\4", "a ZIP archive or an Office document; unpack it, or save its pictures"),
     (0, b"\xd0\xcf\x11\xe0", "an Office document or Windows' thumbnails, no picture"),
-    (0, b"\x1f\x8b", "a gzip archive; unpack it"), (0, b"BZh", "a bzip2 archive; unpack it"),
-    (0, b"\xfd7zXZ", "an xz archive; unpack it"), (0, b"7z\xbc\xaf", "a 7-Zip archive; unpack it"),
-    (0, b"Rar!", "a RAR archive; unpack it"), (257, b"ustar", "a tar archive; unpack it"),
-    (0, b"\x93NUMPY", f"a NumPy array; {SAVE_AS}"), (0, b"\x89HDF", "an HDF5 file, no picture"),
-    (0, b"\0\5\x16\7", "macOS's notes about a file; the picture has the same name without ._"),
-    (0, b"\0\0\0\1Bud1", "macOS's notes about a folder, no picture"),
+    (0, b"\x93NUMPY", f"a NumPy array; {SAVE_AS}"),
+    (0, b"\x89PNG", "a PNG picture that was changed by a transfer in text mode; get it again"),
     (0, b"L\0\0\0\1\x14\2\0", "a Windows shortcut; name the picture itself"),
     (0, b"bplist", "a macOS property list, no picture"),
 )
@@ -77,8 +72,6 @@ def recognize(head):
       A key of `PLUGINS` for a picture that can be read, otherwise words about the file, such as
       'an empty file; copy or download it again'.
     """
-    if not head:
-        return "an empty file; copy or download it again"
     if head[4:8] == b"ftyp":
         return _recognize_box(head)
     for offset, first, words in SIGNATURES:
@@ -88,9 +81,7 @@ def recognize(head):
         return "BMP"
     if re.match(rb"P[1-7f]\s[\d#\s-]", head):
         return f"a Netpbm picture (PPM); {SAVE_AS}"
-    if not head.strip(b"\0"):
-        return "a file of zeros, whose copy or download was not completed; get it again"
-    return _recognize_text(head) or f"no picture of a known kind; {SAVE_AS}"
+    return signatures.recognize(head, "picture") or f"no picture of a known kind; {SAVE_AS}"
 
 
 def _recognize_box(head):
@@ -102,31 +93,6 @@ def _recognize_box(head):
     if main[:3] in (b"hei", b"hev") or brands & {b"mif1", b"mif2", b"msf1", b"miaf"}:
         return HEIC
     return RAW if main == b"crx " else VIDEO
-
-
-def _recognize_text(head):
-    """Words about a file of text, None for other files."""
-    encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:  # the last character may be cut off
-        text, is_text = codecs.getincrementaldecoder(encoding)().decode(head), True
-    except UnicodeDecodeError:
-        text, is_text = head.decode("latin-1"), False
-    if any(ord(c) < 32 and c not in "\t\n\f\r\x1b" for c in text):
-        return None
-    start = text.lower().lstrip()
-    if start.startswith("version https://git-lfs"):
-        return "a Git LFS pointer; get the picture itself with 'git lfs pull'"
-    if "<html" in start or start.startswith(("<!doctype html", "<head", "<body", "<script")):
-        return "a web page (HTML), no picture; download the picture itself"
-    if "<svg" in start:
-        return f"an SVG drawing; {SAVE_AS}"
-    if start.startswith(("data:image/", "/9j/", "ivborw0kggo")):
-        return "a picture as base64 text; decode it to a file"
-    if start.startswith("[internetshortcut]"):
-        return "a shortcut to a web page; download the picture itself"
-    if not is_text or not text:
-        return None
-    return f"a text file, no picture; it begins with {console.cut(text.strip(), 40)!r}"
 
 
 # ---------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Say what a folder or a file holds, whatever it is.
 
     recognize       words for what a folder or a file holds
+    instead         words for a place that does not hold what is looked for
     picture_layout  the way in which a folder of pictures is organized
     walk, entries   the subfolders and the visible entries of a folder, within limits
 """
@@ -15,10 +16,12 @@ from tf1cifar.data import archives, base, safe_pickle, signatures
 
 MAX_ENTRIES = 20_000  # of folders and files that one search looks at
 SPLITS = ("train", "test", "val", "valid", "validation")  # names of folders that are no class
+MISSING, UNREADABLE = "no such file or folder", "it cannot be read"  # words about places
 MAX_CLASS_ENTRIES = 500  # of one folder, in which a picture is looked for
 
 CIFAR10, CIFAR100, MNIST, FOLDERS = (f"(give --dataset {name})" for name in (
     "cifar10", "cifar100", "mnist", "folders"))
+PICTURES = "an archive of pictures; unpack it (give --dataset folders with the new folder)"
 PYTHON = "which is not read; get the Python version"
 # Names of files that tell a data set apart: all patterns of a line match names of one folder. The
 # first line that does so counts.
@@ -82,13 +85,13 @@ def recognize(path):
     """
     try:
         if not path.exists():
-            return "no such file or folder"
+            return MISSING
         if not path.is_dir():
             return _recognize_file(path)
         with os.scandir(path):
             pass
     except OSError as error:
-        return f"it cannot be read ({error.strerror})"
+        return f"{UNREADABLE} ({error.strerror})"
     left = [MAX_ENTRIES]
     listing = {place: entries(place, left) for place in walk(path)}
     if not any(listing.values()):
@@ -109,11 +112,26 @@ def recognize(path):
             if name.lower().endswith(archives.SUFFIXES):
                 return f"the archive {console.cut(name, 80)}, {_recognize_file(place / name)}"
     pictures = [name for names in files.values() for name in names
-                if name.lower().endswith(base.PICTURE_SUFFIXES)]
+                if name.lower().endswith(base.PHOTO_SUFFIXES)]
     if pictures:
-        return (f"{len(pictures):,} pictures that no folder divides into classes "
-                f"({_listed(pictures)})")
+        return (f"{len(pictures):,} picture{'s' * (len(pictures) > 1)} that no folder divides into "
+                f"classes ({_listed(pictures)})")
     return _listed([item.name + "/" * item.is_dir() for item in listing[path]])
+
+
+def instead(path, wanted):
+    """Words for a place that does not hold what is looked for.
+
+    Args:
+      path: a `pathlib.Path`, which need not exist.
+      wanted: what is looked for, such as 'CIFAR-10'.
+
+    Returns:
+      A str such as 'no CIFAR-10 there, but an empty folder', or 'no such file or folder'.
+    """
+    words = recognize(path)
+    lead = "" if words.startswith((MISSING, UNREADABLE)) else f"no {wanted} there, but "
+    return lead + words
 
 
 def _listed(names):
@@ -124,9 +142,12 @@ def _listed(names):
 
 def _recognize_file(path):
     if archives.kind(path):
-        words = _telltale(archives.list_names(path))
+        names = archives.list_names(path)
+        words = _telltale(names)
         if words == "CIFAR-10":
             words = f"CIFAR-10 {CIFAR10}"
+        elif any(name.lower().endswith(base.PHOTO_SUFFIXES) for name in names):
+            words = words or PICTURES
         return words or "an archive in which no known file was found"
     with open(path, "rb") as file:
         words = signatures.recognize(file.read(signatures.HEAD))
@@ -179,5 +200,5 @@ def _has_classes(folder):
 
 
 def _has_pictures(folder):
-    return any(item.name.lower().endswith(base.PICTURE_SUFFIXES)
+    return any(item.name.lower().endswith(base.PHOTO_SUFFIXES)
                for item in entries(folder, [MAX_CLASS_ENTRIES]))

@@ -27,7 +27,7 @@ SIGNATURES = (
     (0, b"\x93NUMPY", "a NumPy array"), (0, b"PAR1", "a Parquet file"),
     (0, b"ARROW1", "an Arrow file"), (0, b"SQLite format 3", "an SQLite database"),
     (0, b"%PDF", "a PDF document"), (0, b"\x89PNG", "a picture (PNG)"),
-    (0, b"\xff\xd8\xff", "a picture (JPEG)"), (0, b"GIF8", "a picture (GIF)"),
+    (0, b"\xff\xd8\xff", "a picture (JPEG)"), (0, b"GIF89a", "a picture (GIF)"),
     (0, b"\0\5\x16\7", "macOS's notes about a file; the file has the same name without ._"),
     (0, b"\0\0\0\1Bud1", "macOS's notes about a folder"),
     (0, b"\0\0\x08\3", "an IDX file of images"), (0, b"\0\0\x08\1", "an IDX file of labels"),
@@ -63,14 +63,15 @@ def read_file(file, limit, missing="no such file; the data set is incomplete"):
         raise base.DataError(f"{file}: cannot be read ({error.strerror})") from error
 
 
-def recognize(head):
+def recognize(head, wanted="file"):
     """Words for a file that lies where another kind is expected.
 
     Args:
-      head: its first HEAD bytes, or all of them.
+      head: its first HEAD bytes, or more, or all of them.
+      wanted: the word for what is expected, 'file' or 'picture'.
 
     Returns:
-      A str such as 'a web page (HTML); copy or download it again'; '' for an unknown kind.
+      A str such as 'a web page (HTML); download the file itself'; '' for an unknown kind.
     """
     if not head:
         return f"an empty file; {AGAIN}"
@@ -79,6 +80,10 @@ def recognize(head):
             return words
     if not head.strip(b"\0"):
         return f"a file of zeros, whose copy or download was not completed; {AGAIN}"
+    return _recognize_text(head, wanted)
+
+
+def _recognize_text(head, wanted):
     encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:  # the last character may be cut off
         text, is_text = codecs.getincrementaldecoder(encoding)().decode(head), True
@@ -88,13 +93,19 @@ def recognize(head):
         return ""
     start = text.lower().lstrip()
     if start.startswith("version https://git-lfs"):
-        return "a Git LFS pointer; get the file itself with 'git lfs pull'"
+        return f"a Git LFS pointer; get the {wanted} itself with 'git lfs pull'"
     if "<html" in start or start.startswith(("<!doctype html", "<head", "<body", "<script")):
-        return f"a web page (HTML); {AGAIN}"
+        return f"a web page (HTML); download the {wanted} itself"
+    if start.startswith("[internetshortcut]"):
+        return f"a shortcut to a web page; download the {wanted} itself"
+    if "<svg" in start:
+        return "an SVG drawing; save it as JPEG or PNG"
+    if start.startswith(("data:image/", "/9j/", "ivborw0kggo")):
+        return "a picture as base64 text; decode it to a file"
     if start.startswith("<?xml"):
         return f"an answer of a web server (XML); {AGAIN}"
     # Pickles of protocol 0 are text too. Each begins with one of these characters.
-    if not is_text or not text or text[0] in "(cdlINFLSVXp]}":
+    if not is_text or not text or wanted == "file" and text[0] in "(cdlINFLSVXp]}":
         return ""
     return f"a text file that begins with {console.cut(text.strip(), 40)!r}"
 

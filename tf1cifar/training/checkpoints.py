@@ -8,8 +8,7 @@ complete as soon as its .index is there beside the others. TensorFlow's files `c
 `best_checkpoint`, which `tf.train.latest_checkpoint` reads, name them without their folder, so a
 run can be moved.
 
-TensorFlow is imported by the methods that take a session: it takes seconds, and the scripts list
-and tidy checkpoints before they know that they need it.
+TensorFlow, which takes seconds to load, is imported by the methods that take a session.
 """
 
 import pathlib
@@ -30,8 +29,7 @@ UNFINISHED = (r"\.?(best_)?checkpoint\.(part|tmp[0-9a-f]{32})",
 WEIGHTS = (".index", ".data-00000-of-00001")
 SUFFIXES = (*WEIGHTS, ".meta")
 
-# Names of variables in the first runs, which had no precision in recipe.json: now -> then. For the
-# moving averages see `former_name`.
+# Variables' names in runs without a precision in recipe.json: now -> then; see `former_name` too.
 FORMER_NAMES = {
     "training/global_step": "global_step",
     "training_1/beta1_power": "training/beta1_power",
@@ -85,17 +83,29 @@ class Checkpoints:
         """
         if name in ("best", "latest"):
             saved = self.saved(BEST if name == "best" else LATEST)
-            if not saved:
-                raise errors.UserError(f"{self.folder}: no {name} checkpoint; "
-                                       "train the run first, or longer")
-            return saved[-1][1]
+            if saved:
+                return saved[-1][1]
+            self._refuse_incomplete(self.folder)
+            raise errors.UserError(f"{self.folder}: no {name} checkpoint; train longer")
         prefix = re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", str(files.expanded(name)))
-        for path in (prefix, str(self.folder / prefix)):
-            if pathlib.Path(path + ".index").exists():
-                return path
+        for path in (pathlib.Path(prefix), self.folder / prefix):
+            if path.with_name(path.name + ".index").exists():
+                return str(path)
+            self._refuse_incomplete(path.parent, re.escape(path.name))
         known = [pathlib.Path(path).name for _, path in self.saved(BEST) + self.saved()]
         raise errors.UserError(f"--checkpoint {name}: no such checkpoint; expected best, "
                                f"latest, a path, or one of {', '.join(known)}")
+
+    @staticmethod
+    def _refuse_incomplete(folder, prefix=".+"):
+        """Raise an `errors.UserError` if some files of a checkpoint are there, and not all."""
+        for path in sorted(folder.glob("*")):
+            name = re.fullmatch(rf"({prefix})\.(index|meta|data-\d+-of-\d+)", path.name)
+            missing = [name[1] + suffix for suffix in SUFFIXES if name and
+                       not path.with_name(name[1] + suffix).exists()]
+            if missing:
+                raise errors.UserError(f"{path} is there without {' and '.join(missing)}; copy all "
+                                       "files of the checkpoint")
 
     def final(self, measured=None):
         """The path of the checkpoint that represents the run.
@@ -109,6 +119,7 @@ class Checkpoints:
         """
         saved = [path for _, path in self.saved() + self.saved(BEST)]
         if not saved:
+            self._refuse_incomplete(self.folder)
             raise errors.UserError(f"{self.folder}: no checkpoint yet; train longer")
         return next((path for path in saved if pathlib.Path(path).name == measured), saved[-1])
 
@@ -141,8 +152,7 @@ class Checkpoints:
                 if not name or name[3] not in SUFFIXES or int(name[2]) in complete:
                     continue
                 step, suffix = int(name[2]), name[3]
-                # Weights without .meta are a half-deleted checkpoint if a later complete one
-                # exists. Otherwise they are kept.
+                # Weights without .meta are half deleted if a later complete checkpoint exists.
                 keep = step > latest and all(
                     (self.folder / (name[1] + part)).exists() for part in WEIGHTS)
                 # The .index file is written last, so an .index without the others means lost

@@ -21,7 +21,7 @@ import sys
 import time
 from typing import NamedTuple
 
-from tf1cifar import console, errors, signals
+from tf1cifar import arguments, console, errors, signals
 
 JOIN_TIMEOUT, STEP_TIMEOUT = 300, 120  # seconds, the defaults
 PORTS = range(20000, 32000)  # for `launch`; systems give out ports above these by themselves
@@ -74,17 +74,17 @@ def add_arguments(parser):
         group.add_argument(f"--{name}", *{f"--{name.replace('-', '_')}"} - {f"--{name}"},
                            **settings)
 
-    add("processes", type=console.bounded(1, 64), default=1, metavar="N",
+    add("processes", type=arguments.bounded(1, 64), default=1, metavar="N",
         help="number of processes to train with on this machine, one a GPU if there are GPUs "
         "(default: 1)")
     add("worker-hosts", metavar="A:P,B:P", help="hosts and ports of all tasks, separated by "
         "commas; the first one is the chief, which writes the run folder (default: $TF_CONFIG, "
         "or no other task)")
-    add("task-index", type=console.bounded(0, 10 ** 4), metavar="I",
+    add("task-index", type=arguments.bounded(0, 10 ** 4), metavar="I",
         help="number of this process in --worker-hosts, from 0")
-    add("join-timeout", type=console.bounded(1, 10 ** 6), default=JOIN_TIMEOUT, metavar="S",
+    add("join-timeout", type=arguments.bounded(1, 10 ** 6), default=JOIN_TIMEOUT, metavar="S",
         help="seconds to wait for the other tasks at the start (default: %(default)s)")
-    add("step-timeout", type=console.bounded(1, 10 ** 6), default=STEP_TIMEOUT, metavar="S",
+    add("step-timeout", type=arguments.bounded(1, 10 ** 6), default=STEP_TIMEOUT, metavar="S",
         help="seconds that a training step may wait for another task, which must be more than "
         "the chief needs to save and evaluate (default: %(default)s)")
     add("job-name", default="worker", metavar="J", help="kind of this task in the old tutorials; "
@@ -177,7 +177,7 @@ def _tf_config(environment):
 # Tasks on this machine
 
 
-def launch(script, arguments, count):
+def launch(script, line, count):
     """Start `count` tasks on this machine and wait until all have ended.
 
     Signals are passed on to the tasks. If one task fails, the others get LAUNCH_GRACE seconds to
@@ -185,14 +185,14 @@ def launch(script, arguments, count):
 
     Args:
       script: path of the script.
-      arguments: its arguments, a list of str, to which the tasks' names are added.
+      line: its command line, a list of str, to which the tasks' names are added.
       count: number of tasks.
 
     Returns:
       The exit status of the task that failed first, the chief's if several did, or 0.
     """
     addresses = ",".join(f"127.0.0.1:{port}" for port in free_ports(count))
-    command = [sys.executable, str(script), *arguments, "--worker-hosts", addresses, "--task-index"]
+    command = [sys.executable, str(script), *line, "--worker-hosts", addresses, "--task-index"]
     with signals.caught() as caught:
         # In a session of their own, a Ctrl-C does not reach them a second time.
         tasks = [subprocess.Popen([*command, str(index)], stdin=subprocess.DEVNULL,

@@ -24,7 +24,12 @@ from tf1cifar.training.checkpoints import Checkpoints
 from tf1cifar.training.evaluation import averaged_weights
 from tf1cifar.training.records import Records, epoch_line
 from tf1cifar.training.run_folder import METRICS
-from tf1cifar.training.session import device_name, tensorflow_errors_as_failures, traced_run
+from tf1cifar.training.session import (
+    device_name,
+    initialize,
+    tensorflow_errors_as_failures,
+    traced_run,
+)
 
 # The calls of session.run that --profile traces. The first ones are slower: they allocate memory.
 PROFILED_RUNS = range(5, 8)
@@ -138,7 +143,7 @@ class Trainer:
             self.checkpoints.attach()
             step = self.checkpoints.restore_latest(session, required=bool(folder.read_metrics()))
         if step is None:
-            session.run(tf.global_variables_initializer())
+            initialize(session, feed)
         if model.resident:
             session.run(tf.local_variables_initializer())
             for start, images, labels in feed.resident_parts():
@@ -146,7 +151,8 @@ class Trainer:
                     model.resident.offset: start, model.images: images, model.labels: labels})
         if tasks.chief:
             name, _, data = folder.read_description()
-            self.records = Records(folder, step or 0, f"{name} on {data['name']}")
+            title = console.plain(base.title(data["name"], data["directory"]))
+            self.records = Records(folder, step or 0, f"{name} on {title}")
         self.model = tasks.start(session, model)
         self.step = int(session.run(model.global_step))
 
@@ -233,8 +239,7 @@ class Trainer:
             finally:
                 saved.result()  # "stopped and saved" must not be printed before it is complete
         self.records.add(row)
-        console.say(epoch_line(row, self.feed.total_steps / self.feed.steps_per_epoch,
-                               self.images, self.seconds))
+        console.say(epoch_line(row, self.feed.total_steps, self.images, self.seconds))
         self.records.warn_of_loss(self.first_loss, self.recipe)
 
     def evaluate(self, split, prepare):

@@ -137,16 +137,20 @@ class Records:
                   file=sys.stderr)
 
 
-def epoch_line(row, epochs, images, seconds):
+def epoch_line(row, total_steps, images, seconds):
     """The line that ends an epoch: the figures that fit; metrics.csv has them all.
+
+    A part of an epoch, with which a run by --steps may end, is counted in steps.
 
     Args:
       row: a row of metrics.csv.
-      epochs: number of epochs of the whole run.
+      total_steps: number of training steps of the whole run.
       images: number of training images that this process has seen in this epoch.
       seconds: time of their training steps.
     """
-    parts = [f"epoch {row['epoch']:.4g}/{epochs:.4g}", f"loss {row['training_loss']:.4f}"]
+    epochs = total_steps * row["epoch"] / row["step"]
+    parts = [f"epoch {row['epoch']:.4g}/{epochs:.4g}" if row["epoch"] % 1 == 0
+             else f"step {row['step']}/{total_steps}", f"loss {row['training_loss']:.4f}"]
     parts += [f"{words} {row[name]:.4f}" for name, words in (
         ("training_accuracy", "train"), ("held_out_accuracy", "held-out"),
         ("test_accuracy", "test")) if row[name] is not None]

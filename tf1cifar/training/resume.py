@@ -113,7 +113,7 @@ def decide(folder, recipe, description, overwrite=False):
     if saved and saved[-1][0] > asked:
         raise errors.UserError(f"{folder.path} is trained for {saved[-1][0]} steps already, "
                                f"more than the {asked} asked for; give a larger --epochs or "
-                               "--steps")
+                               "--steps, another --run-dir, or --overwrite to start anew")
     done = finished(folder, recipe, description)
     if other_images and not done:
         print(f"{other_images}; the run goes on with the pictures that are there now",
@@ -174,9 +174,11 @@ def finished(folder, recipe, description):
         longer = f"--early-stopping {2 * recipe.early_stopping}"
     else:
         longer = f"--steps {2 * trained}" if recipe.steps else f"--epochs {2 * recipe.epochs}"
+    from tf1cifar.data import base
     epochs = trained / recipe.steps_per_epoch(images)
-    return (f"{folder.path} is finished: {trained} steps "
-            f"({epochs:.4g} epoch{'s' * (epochs != 1)}) on {description['name']}, "
+    length = f" ({epochs:.4g} epoch{'s' * (epochs != 1)})" * (epochs >= 1)
+    return (f"{folder.path} is finished: {trained} steps{length} on "
+            f"{base.title(description['name'], description['directory'])}, "
             f"test accuracy {result['test_accuracy']:.4f} "
             f"({result['test_correct']}/{result['test_images']}); train on with a larger "
             f"number, such as {longer}")

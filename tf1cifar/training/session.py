@@ -2,6 +2,7 @@
 
     session_config                 the processors and GPUs that a session uses
     unused_gpu                     the reason why a GPU is not used, and the remedy
+    initialize                     the values of all variables before the first step
     device_name                    the device that a session computes on, in words
     traced_run                     `session.run`, which can write a trace of its operations
     tensorflow_errors_as_failures  a context that shortens TensorFlow's errors
@@ -16,6 +17,8 @@ import sys
 import tensorflow.compat.v1 as tf
 
 from tf1cifar import console, errors, files, machine, plain_paths
+from tf1cifar.data import whitening
+from tf1cifar.networks import layers
 
 
 def session_config(device):
@@ -67,6 +70,18 @@ def unused_gpu():
     if sys.platform == "win32":
         return f"{reason}on Windows it uses none; in WSL2 it does, with {pip}"
     return f"{reason}this TensorFlow is built without CUDA; {pip} installs one with it"
+
+
+def initialize(session, feed):
+    """Give all variables the values with which a training starts.
+
+    Args:
+      session: a session on the default graph.
+      feed: the `Feed` of the training, whose images decide about filters that whiten.
+    """
+    session.run(tf.global_variables_initializer())
+    for filters in tf.get_collection(layers.WHITENING):
+        filters.load(whitening.filters(feed.sample(whitening.IMAGES), filters.shape), session)
 
 
 def device_name(session):
