@@ -9,6 +9,7 @@
 Task 0 is the chief. This module imports neither TensorFlow nor NumPy.
 """
 
+import argparse
 import contextlib
 import json
 import os
@@ -71,8 +72,10 @@ def add_arguments(parser):
     group = parser.add_argument_group("several processes or machines, see docs/several-machines.md")
 
     def add(name, **settings):
-        group.add_argument(f"--{name}", *{f"--{name.replace('-', '_')}"} - {f"--{name}"},
-                           **settings)
+        group.add_argument(f"--{name}", **settings)
+        if "-" in name:
+            group.add_argument(f"--{name.replace('-', '_')}", dest=name.replace("-", "_"), **{
+                **settings, "help": argparse.SUPPRESS, "default": argparse.SUPPRESS})
 
     add("processes", type=arguments.bounded(1, 64), default=1, metavar="N",
         help="number of processes to train with on this machine, one a GPU if there are GPUs "
