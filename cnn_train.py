@@ -20,7 +20,7 @@ import platform
 import signal
 
 from tf1cifar import console, errors, machine, recipes, signals
-from tf1cifar.training import hosts, resume
+from tf1cifar.training import hosts, resume, sources
 from tf1cifar.training.run_folder import RunFolder
 
 EXAMPLES = """examples:
@@ -36,16 +36,27 @@ def parse_arguments(arguments=None):
 
     Returns:
       (recipe, options): a `recipes.Recipe`, and a namespace with recipe (its name),
-      list_recipes, data_dir, run_dir, device, profile, overwrite, dataset_named (whether
-      --dataset is on the line), words (the command line) and the options of
-      `hosts.add_arguments`.
+      list_recipes, summary, data_dir, run_dir, device, profile, overwrite, map, source (a
+      `sources.Source` or None), dataset_named (whether --dataset is on the line), words (the
+      command line) and the options of `hosts.add_arguments`.
 
     Raises:
       errors.UserError: the command line has a mistake.
     """
     chooser = console.ArgumentParser(add_help=False)
-    _add_recipe_choice(chooser)
-    recipe = recipes.RECIPES[chooser.parse_known_args(arguments)[0].recipe]
+    _add_choices(chooser)
+    chosen = chooser.parse_known_args(arguments)[0]
+    source = None
+    if chosen.init_from:
+        chosen.run_dir = chosen.run_dir or sources.run_dir(chosen.init_from)
+        source = sources.find(chosen.init_from, chosen.run_dir)
+        if not chosen.recipe and source.name:
+            known = source.name.partition(" ")[0]  # 'lrn_cnn with network linear'
+            chosen.recipe = known if known in recipes.RECIPES else None
+    chosen.recipe = chosen.recipe or "lrn_cnn"
+    recipe = recipes.RECIPES[chosen.recipe]
+    if source:
+        recipe = sources.settings(recipe, source)
 
     parser = console.ArgumentParser(
         usage="%(prog)s [--recipe NAME] [options]",
@@ -53,13 +64,14 @@ def parse_arguments(arguments=None):
         "run; a larger --epochs or --steps trains on. restore_model.py and "
         "conv_visuals.py then show the trained run.", epilog=EXAMPLES)
     common = parser.add_argument_group("common settings")
-    _add_recipe_choice(common)
+    _add_choices(common)
     common.add_argument("--data-dir", metavar="D", help="folder of the data set (default: "
                         "$CIFAR10_DIR, ./cifar-10-batches-py, the cache, or a download)")
-    common.add_argument("--run-dir", metavar="R", help="run folder (default: runs/RECIPE, for "
-                        "another network or data set runs/RECIPE-NETWORK, runs/RECIPE-DATASET)")
     common.add_argument("--overwrite", action="store_true",
                         help="delete the run in the run folder and start anew")
+    common.add_argument("--map", metavar="OURS=THEIRS", action="append", default=[],
+                        help="with --init-from: the weight or layer OURS comes from the variable "
+                        "or scope THEIRS, or starts anew with OURS=new; may be given several times")
     groups = {title: parser.add_argument_group(title) for title in recipes.GROUPS}
     fields = dataclasses.fields(recipe)
     for field in fields:
@@ -73,9 +85,14 @@ def parse_arguments(arguments=None):
         "R/profile/, for chrome://tracing or ui.perfetto.dev")
     hosts.add_arguments(parser)
     parser.add_argument("--list-recipes", action="store_true", help="list the recipes and exit")
+    parser.add_argument("--summary", action="store_true",
+                        help="print the layers of the network and exit")
     options = parser.parse_args(arguments)
     options.words = parser.words(arguments)
 
+    if options.map and not source:
+        raise errors.UserError("--map says where initial weights come from; give --init-from too")
+    options.source, options.recipe, options.run_dir = source, chosen.recipe, chosen.run_dir
     given = {field.name: getattr(options, field.name) for field in fields
              if hasattr(options, field.name)}
     if {"epochs", "steps"} <= given.keys():
@@ -89,6 +106,10 @@ def parse_arguments(arguments=None):
             name for name in recipes.AUGMENTATIONS if name in given["augment"])
         if given["augment"]:
             given.setdefault("steps_per_run", 1)
+    if "freeze" in given:
+        given["freeze"] = tuple(sorted({scope.rstrip("/") for scope in given["freeze"]}))
+    if source and source.recipe and given.get("dataset", recipe.dataset) == "folders":
+        given.setdefault("image_size", source.description["image_shape"][0])
     # Another network does not inherit settings that it does not have.
     known = recipes.NETWORKS[given.get("network", recipe.network)]
     for field in fields:
@@ -102,10 +123,17 @@ def parse_arguments(arguments=None):
         raise errors.UserError(f"{_flag(name)} {rest}") from error
 
 
-def _add_recipe_choice(parser):
-    parser.add_argument("--recipe", choices=recipes.RECIPES, default="lrn_cnn", metavar="NAME",
+def _add_choices(parser):
+    """Add the options that decide over the defaults of all others."""
+    parser.add_argument("--recipe", choices=recipes.RECIPES, metavar="NAME",
                         help=f"recipe to start from: {', '.join(recipes.RECIPES)} "
-                        "(default: lrn_cnn)")
+                        "(default: lrn_cnn, with --init-from that of the run)")
+    parser.add_argument("--init-from", metavar="S", help="run folder or checkpoint from which the "
+                        "initial weights come; a run also decides over network and preparation, "
+                        "and with other classes the last layer starts anew")
+    parser.add_argument("--run-dir", metavar="R", help="run folder (default: runs/RECIPE, for "
+                        "another network or data set runs/RECIPE-NETWORK, runs/RECIPE-DATASET, "
+                        "with --init-from runs/SOURCE-tuned)")
 
 
 def _flag(name):
@@ -118,6 +146,9 @@ def _add_field(group, field, default):
     if field.type is bool:
         settings["action"] = argparse.BooleanOptionalAction
         shown = "yes" if default else "no"
+    elif field.type is tuple and not field.metadata["choices"]:
+        settings.update(nargs="+", metavar="NAME")
+        shown = " ".join(default) or "none"
     elif field.type is tuple:
         settings.update(nargs="+", choices=(*field.metadata["choices"], "none"), metavar="NAME")
         help_text = f"{help_text}: {', '.join(field.metadata['choices'])}, or none"
@@ -133,9 +164,11 @@ def _add_field(group, field, default):
 def list_recipes():
     """Print a line for every recipe."""
     for name, recipe in recipes.RECIPES.items():
-        length = f"{recipe.steps} steps" if recipe.steps else f"{recipe.epochs} epochs"
-        print(f"{name:14}  {recipe.network} on {recipe.dataset}, batch {recipe.batch_size}, "
-              f"{length}")
+        length = f"{recipe.steps:,} steps" if recipe.steps else f"{recipe.epochs} epochs"
+        accuracy, minutes = recipes.MEASURED[name]
+        print(f"{name:14} {accuracy} % in {minutes:g} min: {recipe.network} on {recipe.dataset}, "
+              f"{length} of {recipe.batch_size} images")
+    print("accuracies and times on two cores of an AMD EPYC, see docs/results.md")
 
 
 def load_data(recipe, options):
@@ -170,6 +203,21 @@ def load_data(recipe, options):
 def _shapes(recipe):
     from tf1cifar import data
     return dataclasses.replace(recipe, dataset="shapes"), data.load("shapes")
+
+
+def print_summary(recipe, image_shape, num_classes):
+    """Print the layers of the recipe's network.
+
+    Args:
+      recipe: a `recipes.Recipe`.
+      image_shape: (height, width, channels) of the images of the data set.
+      num_classes: number of classes.
+    """
+    from tf1cifar.data import preparation
+    from tf1cifar.training import network_summary
+    shape = preparation.prepared_shape(image_shape, recipe.preparation)
+    for line in network_summary.lines(recipe, shape, num_classes):
+        console.say(line)
 
 
 def check(recipe, description, where=None):
@@ -218,12 +266,17 @@ def class_line(names):
     return console.cut(f"{len(names):,} classes: {', '.join(names)}", LINE_WIDTH)
 
 
-def next_commands(path):
-    """The lines that end a run at `path`: the commands that use it."""
-    restore, visuals = (machine.shown_path(pathlib.Path(__file__).with_name(name))
-                        for name in ("restore_model.py", "conv_visuals.py"))
-    return (f"to test it or classify pictures: {machine.command(restore, path)}\n"
-            f"to draw its layers: {machine.command(visuals, '--run', path)}")
+def next_commands(path, recipe, data_dir=None):
+    """The lines that end a run at `path`: the commands that use it, and a better recipe."""
+    restore, visuals, train = (machine.shown_path(pathlib.Path(__file__).with_name(name))
+                               for name in ("restore_model.py", "conv_visuals.py", "cnn_train.py"))
+    lines = [f"to test it or classify pictures: {machine.command(restore, path)}",
+             f"to draw its layers: {machine.command(visuals, '--run', path)}"]
+    if (recipe.network, recipe.dataset) == ("lrn_cnn", "cifar10"):
+        place = ("--data-dir", data_dir) if data_dir else ()
+        lines.append("for a higher accuracy in less time: "
+                     f"{machine.command(train, '--recipe', 'fast', *place)}")
+    return "\n".join(lines)
 
 
 def main(arguments=None):
@@ -238,19 +291,29 @@ def main(arguments=None):
     line = hosts.not_needed(options, os.environ)
     if line:
         return print(line)
+    if options.summary and recipe.dataset != "folders":  # which needs no data
+        from tf1cifar import data
+        with console.quiet_tensorflow():
+            return print_summary(recipe, *data.FORMS[recipe.dataset])
     where = hosts.from_options(options, os.environ)
-    if options.processes > 1 and not where:
+    if options.processes > 1 and not where and not options.summary:
         return hosts.launch(__file__, options.words, options.processes)
-    if where and not where.chief:
+    if where and not where.chief and not options.summary:
         return work(where, recipe, options)
     recipe, dataset = load_data(recipe, options)
     from tf1cifar import data
     description = data.describe(dataset, recipe)
     check(recipe, description, where)
+    if options.summary:
+        with console.quiet_tensorflow():
+            return print_summary(recipe, description["image_shape"], len(dataset.class_names))
+    if options.source:
+        sources.check(options.source, recipe, description)
     folder = (RunFolder(options.run_dir) if options.run_dir
               else resume.default_folder(options.recipe, recipe, description))
     with folder.locked():
-        plan = resume.decide(folder, recipe, description, options.overwrite)
+        plan = resume.decide(folder, recipe, description, options.overwrite, options.source,
+                             options.map)
         if plan.finished:
             print(plan.finished)
         else:
@@ -320,7 +383,7 @@ def train(plan, dataset, folder, options, tasks=None):
         import numpy
 
         from tf1cifar.data import base, preparation
-        from tf1cifar.training import alone, loop, precision, session
+        from tf1cifar.training import alone, initialization, loop, precision, session
     tasks = tasks or alone.Alone()
     session.session_config(options.device)  # raises if the device does not exist
     gpu = session.unused_gpu() if options.device == "auto" else ""
@@ -333,7 +396,11 @@ def train(plan, dataset, folder, options, tasks=None):
         recipe = dataclasses.replace(recipe, precision=chosen)
         console.say(line)
     tasks.of_chief(recipes.to_dict(recipe))
+    initial = None
     if not plan.resume:
+        initial = initialization.read(options.source, recipe, plan.description, options.map)
+        for line in initial.lines if initial else ():
+            console.say(line)
         folder.clear()
     name = resume.run_name(options.recipe, recipe)
     on_gpu = options.device != "cpu" and tf.config.list_physical_devices("GPU")
@@ -341,19 +408,27 @@ def train(plan, dataset, folder, options, tasks=None):
         "python": platform.python_version(), "tensorflow": tf.__version__,
         "numpy": numpy.__version__, "matplotlib": matplotlib.__version__, **machine.record(),
         "device": "GPU" if on_gpu else "CPU", "tasks": str(tasks.count)}, []
+    began = None
     if plan.resume:
+        began = sources.record(folder)
         versions, changes, lines = resume.changes(folder, versions)
         for line in lines:
             print(line, file=sys.stderr)
-    folder.write_description(name, recipe, plan.description, versions, changes)
+    else:
+        print_summary(recipe, plan.description["image_shape"], len(dataset.class_names))
+    folder.write_description(name, recipe, plan.description, versions, changes,
+                             initial.record if initial else began)
+    if initial and initial.mean is not None:
+        preparation.write_mean_image(folder.mean_image_file, initial.mean)
     with signals.caught() as caught:
         result = loop.train(recipe, dataset, folder, options.device, options.profile,
-                            should_stop=lambda: stop_signal(caught, tasks.where), tasks=tasks)
+                            should_stop=lambda: stop_signal(caught, tasks.where),
+                            initial=initial, tasks=tasks)
     console.say(result.line())
     title = base.title(dataset.name, dataset.directory)
     console.say(f"on {title}, with {folder.read_result()['checkpoint']}; {folder.path} "
                 "holds checkpoints, metrics.csv, learning_curve.png, events and saved_model")
-    console.say(next_commands(folder.path))
+    console.say(next_commands(folder.path, recipe, options.data_dir))
 
 
 if __name__ == "__main__":

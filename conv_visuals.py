@@ -1,7 +1,8 @@
 """Draw the filters of a convolutional network, and the results of its layers for an image.
 
     python conv_visuals.py                     chapter 9's pictures, with random filters
-    python conv_visuals.py --run runs/lrn_cnn  every layer of a network that cnn_train.py trained
+    python conv_visuals.py --run runs/lrn_cnn  a network that cnn_train.py trained: its filters
+                                               before and after, every layer, and its mistakes
 
 The functions of *Machine Learning with TensorFlow* (N. Shukla, chapter 9) show a picture in a
 window, or write the picture to a file if a file name is given:
@@ -19,7 +20,7 @@ import tf1cifar  # noqa: I001 - first, because it refuses a Python that is too o
 if __name__ == "__main__":
     sys.excepthook = tf1cifar.excepthook
 import argparse
-import itertools
+import functools
 import pathlib
 
 from tf1cifar import console, errors, files
@@ -109,7 +110,8 @@ def parse_arguments(arguments=None):
     """
     parser = console.ArgumentParser(
         description="Draw filters, and the results of layers for an image: random filters and one "
-        "convolution, or, with --run, the filters and all layers of a trained network.",
+        "convolution, or, with --run, a trained network: its filters before and after training, "
+        "all its layers, the pixels that decide, and the hits and mistakes of its test.",
         epilog="examples:\n  python conv_visuals.py --filters 16\n"
         "  python conv_visuals.py --run runs/lrn_cnn --image cat.png")
     parser.add_argument("--run", metavar="RUN", help="run folder, such as runs/lrn_cnn")
@@ -121,6 +123,8 @@ def parse_arguments(arguments=None):
                         "be neither found nor downloaded, the data set shapes is used)")
     parser.add_argument("--out", metavar="DIR",
                         help="folder for the pictures (default: pictures, or RUN/pictures)")
+    parser.add_argument("--format", choices=("png", "pdf", "svg"), default="png",
+                        help="format of the pictures; pdf and svg are for printing (default: png)")
     image = parser.add_mutually_exclusive_group()
     image.add_argument("--image-index", metavar="N", type=int,
                        help="number of a training image, or with --run of a test image, counted "
@@ -204,7 +208,7 @@ def random_layers(pixels, filters=FILTERS, filter_size=FILTER_SIZE, seed=0):
       seed: seed of the weights and biases.
 
     Returns:
-      A list of (file name, function of `drawing`, array, heading).
+      A list of (file name without suffix, function of a title -> figure, heading).
     """
     with console.quiet_tensorflow() as tf:
         from tf1cifar import drawing
@@ -223,48 +227,65 @@ def random_layers(pixels, filters=FILTERS, filter_size=FILTER_SIZE, seed=0):
             weights, convolved, rectified, pooled = session.run([W, conv, conv_out, maxpool],
                                                                 {x: pixels})
     return [
-        ("step0_weights.png", drawing.filters, weights,
+        ("step0_weights", functools.partial(drawing.filters, weights),
          f"Step 0: random weights, N(0, 1), seed {seed}"),
-        ("step1_convs.png", drawing.channels, convolved, "Step 1: convolved with the image"),
-        ("step2_conv_outs.png", drawing.channels, rectified, "Step 2: after bias and ReLU"),
-        ("step3_maxpool.png", drawing.channels, pooled, "Step 3: after max-pool 2"),
+        ("step1_convs", functools.partial(drawing.channels, convolved),
+         "Step 1: convolved with the image"),
+        ("step2_conv_outs", functools.partial(drawing.channels, rectified),
+         "Step 2: after bias and ReLU"),
+        ("step3_maxpool", functools.partial(drawing.channels, pooled), "Step 3: after max-pool 2"),
     ]
 
 
-def trained_layers(folder, recipe, checkpoint, image):
-    """The filters of a trained network, and the result of each of its layers for an image.
+def trained_pictures(folder, recipe, checkpoint, dataset, image, image_words, about):
+    """The figures of a trained network: its weights, its layers for an image, and its test.
 
     Args:
       folder: the `RunFolder`.
       recipe: the run's `recipes.Recipe`.
       checkpoint: see `training.restore.restored`.
+      dataset: a `data.base.Dataset`.
       image: uint8 [height, width, channels].
+      image_words: str, what the image is.
+      about: str, what the run is.
 
     Returns:
-      (pixels, layers, probabilities, step): the prepared image, float32 [height, width,
-      channels]; a list of (file name, function of `drawing`, array, heading); float32 [classes];
-      the checkpoint's training step.
+      (pixels, step, pictures): the prepared image, float32 [height, width, channels]; the
+      checkpoint's training step; a list of (file name without suffix, function of a title ->
+      figure, title).
     """
     with console.quiet_tensorflow() as tf:
         from tf1cifar import drawing
         from tf1cifar.networks.layers import ACTIVATIONS
-        from tf1cifar.training import restore
-    pixels = restore.prepare_function(folder, recipe)(image[None])
+        from tf1cifar.training import evaluation, inspection, pictures, restore
+    prepare = restore.prepare_function(folder, recipe)
+    pixels = prepare(image[None])
     with restore.restored(folder, checkpoint) as (session, path):
-        filters = [variable for variable in tf.trainable_variables() if len(variable.shape) == 4]
         activations = [x for x in tf.get_collection(ACTIVATIONS) if len(x.shape) == 4]
-        weights, results, probabilities, step = session.run(
-            [filters, activations, "probabilities:0", "global_step:0"], {"images:0": pixels})
-    print(f"restored {path}, global step {step}")
-    layers = []
-    for draw, nodes, arrays in ((drawing.filters, filters, weights),
-                                (drawing.channels, activations, results)):
-        for node, array in zip(nodes, arrays):
-            # The name of a node may repeat the layer's kind: conv1/lrn/lrn is the lrn of conv1.
-            *scope, kind = [part for part, _ in itertools.groupby(node.op.name.split("/"))]
-            layers.append(("_".join([*scope, kind]) + ".png", draw, array,
-                           ": ".join(["/".join(scope), LAYER_WORDS.get(kind, kind)])))
-    return pixels[0], layers, probabilities[0], step
+        results, (probabilities,), step = session.run(
+            [activations, "probabilities:0", "global_step:0"], {"images:0": pixels})
+        print(f"restored {path}, global step {step}")
+        found = pictures.of_weights(session, pixels.shape[1:], dataset.class_names)
+        decision = pictures.of_decision(session, image[None], ["the image"], dataset.class_names,
+                                        prepare, classes=min(3, len(dataset.class_names)))
+        layers = inspection.layers()
+        test = evaluation.evaluate(session, dataset.test, prepare,
+                                   [inspection.peaks(layer) for layer in layers.values()])
+        peaks = pictures.of_peaks(session, layers, test.fetched, dataset, prepare)
+    of_image = [pictures.Picture("probabilities", "The predicted probabilities", "",
+                                 functools.partial(drawing.class_probabilities, image,
+                                                   dataset.class_names, probabilities)), decision]
+    for node, array in zip(activations, results):
+        scope, kind = inspection.scope_and_kind(node)
+        of_image.append(pictures.Picture(
+            f"{scope.replace('/', '_')}_{kind}", f"{scope}: {LAYER_WORDS.get(kind, kind)}", "",
+            functools.partial(drawing.channels, array)))
+    of_run = [*found, *peaks, *pictures.of_test(dataset, test.probabilities)]
+    about = f"{about}, step {step}"
+    return pixels[0], step, [
+        (picture.file, picture.draw, f"{picture.heading}\n{words}")
+        for group, words in ((of_image, f"{about}; {image_words}"), (of_run, about))
+        for picture in group]
 
 
 def main(arguments=None):
@@ -287,29 +308,32 @@ def main(arguments=None):
     from tf1cifar.data import base, preparation
     title = console.plain(base.title(dataset.name, dataset.directory))
     if folder:
-        pixels, layers, probabilities, step = trained_layers(folder, recipe, options.checkpoint,
-                                                             image)
+        pixels, step, layers = trained_pictures(folder, recipe, options.checkpoint, dataset, image,
+                                                image_words, f"{name} trained on {title}")
         about = f"{name} trained on {title}, step {step}; {image_words}"
     else:
         pixels = preparation.prepare(image[None], "gray24")[0]
         layers = random_layers(pixels[None], **options.random_filters)
         about = f"data set {title}; {image_words}"
+        layers = [(file, draw, f"{heading}\n{about}") for file, draw, heading in layers]
 
     from tf1cifar import drawing  # after `quiet_tensorflow`, which imports matplotlib
-    pictures = [
-        ("cifar_examples.png", drawing.examples, dataset.class_names, dataset.train.images,
-         dataset.train.labels, f"Training images\ndata set {title}"),
-        ("input_image.png", drawing.network_input, image, pixels, f"The input image\n{about}")]
-    if folder:
-        pictures.append(
-            ("probabilities.png", drawing.class_probabilities, image, dataset.class_names,
-             probabilities, f"The predicted probabilities\n{about}"))
-    pictures += [(file, draw, array, f"{heading}\n{about}")
-                 for file, draw, array, heading in layers]
+    drawn = [
+        ("cifar_examples", functools.partial(
+            drawing.examples, dataset.class_names, dataset.train.images, dataset.train.labels),
+         f"Training images\ndata set {title}"),
+        ("input_image", functools.partial(drawing.network_input, image, pixels),
+         f"The input image\n{about}")]
+    drawn += layers
     out.mkdir(parents=True, exist_ok=True)
-    for file, draw, *arguments in pictures:
-        _show_or_write(out / file, draw, *arguments)
-        print(f"drew {out / file}")
+    lines = []
+    with console.progress(len(drawn), "drawing") as bar:
+        for number, (file, draw, title) in enumerate(drawn):
+            path = out / f"{file}.{options.format}"
+            _show_or_write(path, draw, title)
+            lines.append(f"drew {path}")
+            bar.update(number + 1)
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Restore a trained run and evaluate it on the test set, or classify your own pictures.
 
-    python restore_model.py runs/lrn_cnn                    evaluate it
+    python restore_model.py runs/lrn_cnn                    evaluate it, and write report.html
     python restore_model.py runs/lrn_cnn cat.png dog.jpg    classify pictures
     python restore_model.py runs/lrn_cnn photos             classify all pictures of a folder
 """
@@ -15,12 +15,13 @@ import tf1cifar  # noqa: I001 - first, because it refuses a Python that is too o
 if __name__ == "__main__":
     sys.excepthook = tf1cifar.excepthook
 import argparse
+import contextlib
 import csv
 import errno
 import itertools
 import pathlib
 
-from tf1cifar import console, errors, files, machine
+from tf1cifar import console, files, machine
 from tf1cifar.training.run_folder import RunFolder
 
 RESTORE_METHODS = ("saver", "meta_graph", "saved_model")
@@ -63,20 +64,23 @@ def parse_arguments(arguments=None):
     parser.add_argument("--invert", action="store_true",
                         help="exchange bright and dark, as for dark digits on white paper and a "
                         "network that was trained on white digits on black")
+    parser.add_argument("--views", action="store_true",
+                        help="tell the test accuracy by the mean over six views of each image too: "
+                        "mirrored, and shifted by one pixel")
     parser.add_argument("--results", metavar="FILE",
                         help="write a table to FILE.csv or FILE.json: the probabilities of all "
                         "classes for each picture, or the error about it; without pictures, the "
                         "accuracy of each class, and how many of its images got which class")
     parser.add_argument("--out", metavar="PATH",
-                        help="folder, or file with the suffix .png, .pdf or .svg, for the figure "
-                        "(default: the run folder)")
+                        help="folder for the figure and, of a test, report.html, or file with the "
+                        "suffix .png, .pdf or .svg for the figure alone (default: the run folder)")
     parser.add_argument("--checkpoint", metavar="C",
                         help="best, latest, or the path of a checkpoint (default: the checkpoint "
                         "on which training measured its final accuracy)")
     parser.add_argument("--via", choices=RESTORE_METHODS, default="saver",
                         help="way to restore: saver builds the graph and reads its variables, "
-                        "meta_graph imports the saved graph, saved_model loads the SavedModel "
-                        "(default: saver)")
+                        "meta_graph imports the saved graph, saved_model loads the SavedModel; "
+                        "report.html needs saver (default: saver)")
     parser.add_argument("--data-dir", metavar="D",
                         help="folder of the data set (default: the folder used in training)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto",
@@ -90,6 +94,8 @@ def parse_arguments(arguments=None):
         parser.error("the following arguments are required: RUN")
     if options.via == "saved_model" and options.checkpoint:
         parser.error("--via saved_model has one set of weights; leave out --checkpoint")
+    if options.views and options.images:
+        parser.error("--views is for the test set; leave out the IMAGEs")
     for flag in ("fit", "invert"):
         if getattr(options, flag) and not options.images:
             parser.error(f"--{flag} is for pictures; name at least one IMAGE")
@@ -107,10 +113,12 @@ def parse_arguments(arguments=None):
         if not options.results.parent.is_dir():
             parser.error(f"--results {options.results}: there is no folder "
                          f"{options.results.parent}")
+    options.report = options.via == "saver"
     if options.out:
         options.out = files.expanded(options.out)
         is_file = options.out.suffix.lower() in FIGURE_SUFFIXES and not options.out.is_dir()
         files.require_folder(options.out.parent if is_file else options.out, "--out")
+        options.report = not is_file and options.via == "saver"
         if not is_file:
             options.out /= "predictions.png" if options.images else "confusion_matrix.png"
     return options
@@ -131,7 +139,7 @@ def likeliest_run():
 # Evaluation
 
 
-def evaluate_run(session, dataset, prepare, place):
+def evaluate_run(session, dataset, prepare, place, fetches=()):
     """Print the test accuracy, whole and per class, and draw the confusion matrix.
 
     Args:
@@ -139,20 +147,21 @@ def evaluate_run(session, dataset, prepare, place):
       dataset: a `data.base.Dataset`.
       prepare: the function of `restore.prepare_function`.
       place: see `save_figure`.
+      fetches: see `evaluation.evaluate`.
 
     Returns:
-      int [classes, classes], the confusion counts: how many test images of a class (the row) got
-      which class (the column).
+      (evaluation, counts): the `evaluation.Evaluation`, and int [classes, classes], the confusion
+      counts: how many test images of a class (the row) got which class (the column).
     """
     import numpy as np
 
-    from tf1cifar import drawing
+    from tf1cifar import assessment, drawing
     from tf1cifar.data import base
     from tf1cifar.training.evaluation import evaluate
-    result = evaluate(session, dataset.test, prepare)
+    result = evaluate(session, dataset.test, prepare, fetches)
     print(result.line())
-    counts = np.zeros((len(dataset.class_names),) * 2, int)
-    np.add.at(counts, (dataset.test.labels, result.predictions), 1)
+    counts = assessment.confusion(dataset.test.labels, result.predictions,
+                                  len(dataset.class_names))
     totals = counts.sum(1)
     shares = counts.diagonal() / np.maximum(totals, 1)
     order = range(len(totals))
@@ -168,7 +177,7 @@ def evaluate_run(session, dataset, prepare, place):
     drawn = save_figure(lambda: drawing.confusion_matrix(
         counts, dataset.class_names, f"{title}: {result.line()}"), *place)
     print(f"measured on {dataset.name} ({dataset.directory}){drawn}")
-    return counts
+    return result, counts
 
 
 def save_figure(draw, path, may_fail):
@@ -183,16 +192,23 @@ def save_figure(draw, path, may_fail):
     Returns:
       '; drew PATH', or '' if the figure is left out.
     """
-    try:
+    with _allowed_to_fail(path, may_fail, "no figure is drawn"):
         path.parent.mkdir(parents=True, exist_ok=True)
         files.save_figure(draw(), path)
+        return f"; drew {path}"
+    return ""
+
+
+@contextlib.contextmanager
+def _allowed_to_fail(path, may_fail, loss):
+    """Turn the error that `path` cannot be written into a line on standard error."""
+    try:
+        yield
     except OSError as error:
         if not may_fail or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
-        console.complain("restore_model.py", f"no figure is drawn, since {path} cannot be written "
+        console.complain("restore_model.py", f"{loss}, since {path} cannot be written "
                          f"({error.strerror}); --out names another place", 0, kind="")
-        return ""
-    return f"; drew {path}"
 
 
 # ---------------------------------------------------------------------------------------
@@ -367,15 +383,11 @@ def main(arguments=None):
             return 2
     else:
         dataset = data.reload(description, options.data_dir)
-        if list(dataset.class_names) != description["class_names"]:
-            # A label is an index into the names, so every figure would be wrong.
-            raise errors.UserError(
-                f"{dataset.directory} has the classes "
-                f"{console.cut(', '.join(dataset.class_names))}; the run was trained on "
-                f"{console.cut(', '.join(description['class_names']))}")
+        note = ""
         if base.fingerprint(dataset) != description["crc32"]:
-            print(f"{dataset.directory} holds other images than the run was trained and tested on; "
-                  "its figures are not comparable", file=sys.stderr)
+            note = (f"{dataset.directory} holds other images than the run was trained and tested "
+                    "on; its figures are not comparable")
+            print(note, file=sys.stderr)
     with console.quiet_tensorflow():
         from tf1cifar.training import restore
     with restore.restored(folder, options.checkpoint, options.via, options.device) as (
@@ -383,9 +395,25 @@ def main(arguments=None):
         print(f"restored {path}, global step {session.run('global_step:0')}, via {options.via}")
         prepare = restore.prepare_function(folder, recipe)
         if not options.images:
-            counts = evaluate_run(session, dataset, prepare, place)
+            if options.report:
+                from tf1cifar.training import report
+            result, counts = evaluate_run(session, dataset, prepare, place,
+                                          report.fetches() if options.report else ())
             if options.results:
                 write_evaluation(options.results, description["class_names"], counts)
+            if options.views:
+                from tf1cifar.training.evaluation import evaluate_views
+                correct = evaluate_views(session, dataset.test, prepare)
+                images = len(dataset.test.labels)
+                print(f"by six views of each image {correct / images:.4f} ({correct}/{images})")
+            if not options.report:
+                return 0
+            page = report.build(session, folder, dataset, prepare, result, path, note)
+            file = place[0].with_name("report.html")
+            with _allowed_to_fail(file, place[1], "no report is written"):
+                with files.replacing(file) as out:
+                    out.write(page)
+                print(f"wrote {file}; a browser shows it")
             return 0
         rows, drawn, unlike = classify(session, itertools.chain([first], batches), prepare,
                                        description)

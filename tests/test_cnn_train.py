@@ -1,5 +1,6 @@
 """The command line of cnn_train.py, which is made from the fields of a recipe."""
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -9,7 +10,7 @@ import sys
 import pytest
 
 import cnn_train
-from tf1cifar import errors, recipes
+from tf1cifar import data, errors, recipes
 
 RECIPE = recipes.RECIPES["lrn_cnn"]
 
@@ -18,11 +19,22 @@ def parse(line):
     return cnn_train.parse_arguments(line.split())
 
 
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_parse_arguments_reads_the_options_that_make_a_recipe(name):
+    own = recipes.RECIPES[name]
+    assert recipes.options(name, own) == ["--recipe", name]
+    for changes in ({"augment": (), "seed": 7}, {"augment": ("crop", "noise"), "steps_per_run": 1},
+                    {"epochs": 3, "steps": 0}, {"steps": 55}, {"learning_rate": 0.25},
+                    {"test_every_epoch": not own.test_every_epoch, "precision": "bfloat16"}):
+        recipe = dataclasses.replace(own, **changes)
+        assert cnn_train.parse_arguments(recipes.options(name, recipe))[0] == recipe
+
+
 def test_parse_arguments_has_a_flag_for_every_field(monkeypatch):
     every_option = {name for names in recipes.NETWORKS.values() for name in names}
     for network in recipes.NETWORKS:
         monkeypatch.setitem(recipes.NETWORKS, network, tuple(every_option))
-    values = {int: "3", float: "0.5"}
+    values = {int: "3", float: "0.5", tuple: "conv1"}
     for field in dataclasses.fields(recipes.Recipe):
         flag = "--" + field.name.replace("_", "-")
         if field.type is bool:
@@ -35,7 +47,7 @@ def test_parse_arguments_has_a_flag_for_every_field(monkeypatch):
         else:
             value = "64 --dataset folders" if field.name == "image_size" else values[field.type]
             recipe, _ = parse(f"--augment none {flag} {value}")
-            expected = field.type(value.split()[0])
+            expected = ("conv1",) if field.type is tuple else field.type(value.split()[0])
         assert getattr(recipe, field.name) == expected
 
 
@@ -108,14 +120,18 @@ def test_oversized_batch_tells_what_happens():
 @pytest.mark.parametrize("path", ["runs/lrn_cnn", "my runs/$1"])
 def test_next_commands_can_be_copied(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    restore, visuals = (shlex.split(line.split(": ", 1)[1])
-                        for line in cnn_train.next_commands(path).splitlines())
+    restore, visuals, fast = (
+        shlex.split(line.split(": ", 1)[1])
+        for line in cnn_train.next_commands(path, RECIPE, "my data").splitlines())
     folder = os.path.dirname(cnn_train.__file__)
     assert restore[1:] == [os.path.join(folder, "restore_model.py"), path]
     assert visuals[1:] == [os.path.join(folder, "conv_visuals.py"), "--run", path]
+    assert fast[1:] == [os.path.join(folder, "cnn_train.py"), "--recipe", "fast", "--data-dir",
+                        "my data"]
+    assert len(cnn_train.next_commands(path, recipes.RECIPES["fast"]).splitlines()) == 2
     assert os.path.basename(restore[0]) in ("python", "python3", os.path.basename(sys.executable))
     monkeypatch.chdir(folder)
-    assert cnn_train.next_commands(path).splitlines()[0].endswith(
+    assert cnn_train.next_commands(path, RECIPE).splitlines()[0].endswith(
         " restore_model.py " + shlex.quote(path))
 
 
@@ -143,3 +159,20 @@ def test_few_steps_are_told_of_own_pictures():
     assert not cnn_train.few_steps(dataclasses.replace(own, epochs=50), 950)
     assert not cnn_train.few_steps(dataclasses.replace(own, steps=50), 950)
     assert not cnn_train.few_steps(dataclasses.replace(own, dataset="shapes"), 950)
+
+
+def test_print_summary_needs_no_data(monkeypatch, capsys):
+    """--summary answers on a machine without the data set."""
+    monkeypatch.setattr(data, "load", None)
+    monkeypatch.setattr(cnn_train.console, "quiet_tensorflow", contextlib.nullcontext)
+    assert cnn_train.main(["--summary", "--recipe", "softmax", "--dataset", "cifar100"]) is None
+    head, *_, output, sums = capsys.readouterr().out.splitlines()
+    assert head.split() == ["layer", "operations", "output", "parameters", "arithmetic"]
+    assert output.split() == ["output", "dense", "100", "307,300", "100.0%"]
+    assert sums == "307,300 parameters, 307 thousand multiplications an image"
+
+
+def test_forms_are_those_of_the_data_sets():
+    assert data.FORMS.keys() == set(recipes.DATASETS) - {"folders"}
+    assert data.FORMS["cifar10"] == ((32, 32, 3), len(data.cifar10.CLASS_NAMES))
+    assert data.FORMS["mnist"] == ((28, 28, 1), len(data.mnist.CLASS_NAMES))

@@ -23,7 +23,7 @@ from tf1cifar.data import shapes
 from tf1cifar.training.run_folder import RunFolder
 
 ROOT = pathlib.Path(__file__).parents[1]
-SCRIPTS = ("cnn_train.py", "restore_model.py", "conv_visuals.py")
+SCRIPTS = ("cnn_train.py", "restore_model.py", "conv_visuals.py", "compare_runs.py")
 
 
 def environment_of(folder, **changes):
@@ -113,6 +113,7 @@ def test_restore_model_prints_the_same_figures(run_dir, tiny_cifar, script):
         assert (result.returncode, result.stderr) == (0, "")
         assert line in result.stdout.splitlines()
         assert result.stdout.count("(") >= 12 and "airplane" in result.stdout
+    assert "<h1>" in (path / "report.html").read_text(encoding="utf-8")
     with Image.open(path / "confusion_matrix.png") as picture:
         assert picture.width > 600
 

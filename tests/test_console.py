@@ -230,7 +230,7 @@ def test_quiet_tensorflow_imports_matplotlib_with_its_own_settings(content, vari
     (tmp_path / "matplotlibrc").write_bytes(content)
     done = script("""
         with standard_error.quiet_stderr():
-            console._import_matplotlib()
+            console.import_matplotlib()
         import matplotlib
         print(matplotlib.rcParams["text.usetex"], matplotlib.rcParams["font.size"], os.getcwd())
     """.replace("with", "from tf1cifar import standard_error\n        with", 1),

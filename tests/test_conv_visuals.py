@@ -78,11 +78,10 @@ def test_show_some_examples_writes_the_books_file(tmp_path, monkeypatch):
 
 def test_random_layers_are_the_four_steps_of_the_chapter():
     pixels = np.random.default_rng(5).normal(size=(1, 24, 24, 1)).astype(np.float32)
-    names, draw, (weights, convolved, rectified, pooled), _ = zip(
-        *conv_visuals.random_layers(pixels, filters=6, filter_size=5, seed=3))
-    assert names == ("step0_weights.png", "step1_convs.png", "step2_conv_outs.png",
-                     "step3_maxpool.png")
-    assert draw == (drawing.filters, *[drawing.channels] * 3)
+    names, draw, _ = zip(*conv_visuals.random_layers(pixels, filters=6, filter_size=5, seed=3))
+    assert names == ("step0_weights", "step1_convs", "step2_conv_outs", "step3_maxpool")
+    assert [part.func for part in draw] == [drawing.filters, *[drawing.channels] * 3]
+    weights, convolved, rectified, pooled = (part.args[0] for part in draw)
     padded = np.pad(pixels[0, :, :, 0], 2)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 5))
     np.testing.assert_allclose(convolved[0], np.einsum("yxij,ijf->yxf", windows, weights[:, :, 0]),
@@ -97,7 +96,7 @@ def test_random_layers_are_the_four_steps_of_the_chapter():
 
 def test_random_layers_depend_on_the_seed():
     pixels = np.zeros((1, 24, 24, 1), np.float32)
-    first, again, other = (conv_visuals.random_layers(pixels, seed=seed)[0][2]
+    first, again, other = (conv_visuals.random_layers(pixels, seed=seed)[0][1].args[0]
                            for seed in (3, 3, 4))
     assert first.shape == (5, 5, 1, 32)
     np.testing.assert_array_equal(first, again)
@@ -164,25 +163,26 @@ def new_run(tiny_cifar, tmp_path):
 @pytest.mark.slow
 def test_main_draws_a_run_layer_by_layer(new_run, monkeypatch, capsys):
     folder, dataset = new_run
-    drawn = []
+    drawn = {}
+    monkeypatch.setattr(conv_visuals, "_show_or_write", lambda path, draw, title: drawn.update(
+        {path: (draw, title)}))
+    run(monkeypatch, "--run", folder.path, "--image-index", 7, "--format", "svg")
 
-    def recorded(draw):
-        return lambda *arguments: (drawn.append(arguments), draw(*arguments))[1]
-
-    for name in ("examples", "network_input", "class_probabilities", "filters", "channels"):
-        monkeypatch.setattr(drawing, name, recorded(getattr(drawing, name)))
-    run(monkeypatch, "--run", folder.path, "--image-index", 7)
-
-    names = ["cifar_examples", "input_image", "probabilities", "conv1_weights", "conv2_weights",
+    names = ["cifar_examples", "input_image", "probabilities", "deciding_pixels",
              *(f"conv1_{kind}" for kind in ("convolution", "relu", "max_pool", "lrn")),
-             *(f"conv2_{kind}" for kind in ("convolution", "relu", "lrn", "max_pool"))]
+             *(f"conv2_{kind}" for kind in ("convolution", "relu", "lrn", "max_pool")),
+             "conv1_weights", "conv2_weights", "conv1_images", "conv2_images", "confusion_matrix",
+             "mistakes", "mistakes_by_class", "narrow_hits", "reliability"]
     pictures = folder.path / "pictures"
-    assert {file.name for file in pictures.iterdir()} == {f"{name}.png" for name in names}
+    assert list(drawn) == [pictures / f"{name}.svg" for name in names]
     printed = capsys.readouterr().out.splitlines()
     assert printed[1:] == [f"restored {folder.checkpoints / 'model.ckpt-0'}, global step 0",
-                           *(f"drew {pictures / name}.png" for name in names)]
+                           *(f"drew {pictures / name}.svg" for name in names)]
+    titles = {path.stem: title for path, (_, title) in drawn.items()}
+    drawn = {path.stem: draw for path, (draw, _) in drawn.items()}
+    for draw in drawn.values():
+        draw("any")  # every figure can be drawn
 
-    drawn = dict(zip(names, drawn, strict=True))
     pixels = preparation.prepare(dataset.test.images[7:8], "gray24")
     with tf.Graph().as_default(), tf.Session() as session:
         model = graph.build(folder.read_description()[1], (24, 24, 1), 10, 1)
@@ -190,17 +190,27 @@ def test_main_draws_a_run_layer_by_layer(new_run, monkeypatch, capsys):
         convolution, probabilities, weights = session.run(
             ["conv1/convolution:0", model.probabilities, tf.trainable_variables("conv1/weights")],
             {model.images: pixels})
-    np.testing.assert_array_equal(drawn["input_image"][0], dataset.test.images[7])
-    np.testing.assert_array_equal(drawn["input_image"][1], pixels[0])
-    np.testing.assert_array_equal(drawn["conv1_weights"][0], weights[0])
-    assert drawn["conv2_weights"][0].shape == (5, 5, 64, 64)
+    np.testing.assert_array_equal(drawn["input_image"].args[0], dataset.test.images[7])
+    np.testing.assert_array_equal(drawn["input_image"].args[1], pixels[0])
+    before, after = drawn["conv1_weights"].args
+    np.testing.assert_array_equal(before, after)  # the run was saved before its first step
+    np.testing.assert_array_equal(after, weights[0])
+    assert drawn["conv2_weights"].args[1].shape == (5, 5, 64, 64)
     rectified = np.maximum(convolution, 0)  # biases are zero at the start
-    np.testing.assert_allclose(drawn["conv1_relu"][0], rectified, atol=1e-5)
-    np.testing.assert_allclose(drawn["conv1_max_pool"][0], max_pool(rectified), atol=1e-5)
-    np.testing.assert_allclose(drawn["probabilities"][2], probabilities[0], atol=1e-5)
+    np.testing.assert_allclose(drawn["conv1_relu"].args[0], rectified, atol=1e-5)
+    np.testing.assert_allclose(drawn["conv1_max_pool"].args[0], max_pool(rectified), atol=1e-5)
+    np.testing.assert_allclose(drawn["probabilities"].args[2], probabilities[0], atol=1e-5)
     label = dataset.class_names[dataset.test.labels[7]]
-    assert drawn["conv1_lrn"][1] == ("conv1: local response normalization\nlrn_cnn trained on "
-                                     f"cifar10, step 0; test image 7 ({label})")
+    assert titles["conv1_lrn"] == ("conv1: local response normalization\nlrn_cnn trained on "
+                                   f"cifar10, step 0; test image 7 ({label})")
+    assert titles["mistakes"] == "The surest mistakes\nlrn_cnn trained on cifar10, step 0"
+
+
+def test_main_writes_the_format_that_is_asked_for(tiny_cifar, tmp_path, monkeypatch):
+    run(monkeypatch, "--data-dir", tiny_cifar, "--out", tmp_path, "--format", "pdf", "--filters", 2)
+    assert len(list(tmp_path.iterdir())) == 6
+    assert all(file.suffix == ".pdf" and file.read_bytes().startswith(b"%PDF")
+               for file in tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("arguments, words", [
@@ -210,6 +220,7 @@ def test_main_draws_a_run_layer_by_layer(new_run, monkeypatch, capsys):
     (["--filter-size", "25"], "--filter-size: 25"),
     (["--seed", "-1"], "--seed: -1"),
     (["--filters", "many"], "'many'"),
+    (["--format", "gif"], "invalid choice: 'gif'"),
     (["--image-index", "4", "--image", "a.png"], "not allowed with argument"),
     (["--run", "r", "--filter-size", "3"], "--filter-size is an option of the random filters"),
     (["--run", "r", "--seed", "0"], "--seed is an option of the random filters; leave it out with"),

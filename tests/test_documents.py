@@ -25,7 +25,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in (
     ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").glob("*.md")))}
-SCRIPT = r"(?:cnn_train|restore_model|conv_visuals|(?:benchmarks|tests/stress)/\w+)\.py"
+SCRIPT = (r"(?:cnn_train|restore_model|conv_visuals|compare_runs|"
+          r"(?:benchmarks|tests/stress)/\w+)\.py")
 FENCED = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # The two entries in tables of recipes.py that belong to README's example of a network.
 ENTRIES = re.findall(r'`("my_cnn": .+?)`', README)
@@ -84,7 +85,7 @@ def test_commands_finds_every_form():
 
 def test_documents_have_commands_of_every_script():
     scripts = {words[0] for words in COMMANDS}
-    expected = {"cnn_train.py", "restore_model.py", "conv_visuals.py"}
+    expected = {"cnn_train.py", "restore_model.py", "conv_visuals.py", "compare_runs.py"}
     expected |= {f"tests/stress/{name}.py" for name in ("campaign", "fuzz", "several")}
     expected |= {f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.py")
                  if path.name != "rivals.py"}  # a module without a command line
@@ -101,7 +102,7 @@ def test_readme_begins_with_two_commands_and_is_short():
     assert lines[0].startswith("# ")
     assert [line.split("#")[0].split() for line in lines[2:4]] == [["make", "train"],
                                                                    ["make", "test"]]
-    assert len(lines) <= 184
+    assert len(lines) <= 200
     assert max(map(len, lines)) <= 110
 
 
@@ -147,6 +148,13 @@ def tree():
     return paths
 
 
+def test_readme_has_the_measured_accuracy_and_minutes_of_every_recipe():
+    for name, (accuracy, minutes) in recipes.MEASURED.items():
+        (row,) = [line for line in README.splitlines() if line.startswith(f"| `{name}` |")]
+        assert row.split("|")[4:6] == [f" {accuracy} % ", f" {minutes:g} "]
+    assert list(recipes.MEASURED) == list(recipes.RECIPES)
+
+
 def test_readme_tree_names_files_that_exist():
     paths = tree()
     assert len(paths) > 30
@@ -176,8 +184,9 @@ def test_readme_network_is_a_network(my_cnn, monkeypatch):
         assert model.logits.shape.as_list() == [None, 10]
 
 
-def test_readme_notebook_cell_classifies_a_picture(tmp_path, monkeypatch, capsys):
-    (source,) = [block for block in FENCED.findall(README) if "restored(folder)" in block]
+def test_notebook_cell_classifies_a_picture(tmp_path, monkeypatch, capsys):
+    (source,) = [block for block in FENCED.findall(DOCUMENTS["docs/places.md"])
+                 if "restored(folder)" in block]
     with tarfile.open(ROOT / "tests/fixtures/runs/no-lrn.tar.xz") as archive:
         archive.extractall(tmp_path / "runs", filter="data")
     (tmp_path / "runs/no-lrn").rename(tmp_path / "runs/lrn_cnn")

@@ -15,14 +15,16 @@ FLOORS = (
     ("errors",),
     ("arguments", "console", "files", "locks", "machine", "plain_paths", "signals",
      "standard_error"),
-    ("recipes", "data", "parts", "networks", "losses", "drawing"), ("summaries", "resident"),
-    ("graph",), ("training",))
+    ("recipes", "data", "parts", "networks", "losses", "optimizers", "drawing",
+     "assessment", "html_page", "curves"),
+    ("summaries", "resident"), ("graph",), ("training",), ("export",))
 
 # Scripts use these before they know that they need TensorFlow, or even the data.
 WITHOUT_NUMPY = ("errors", "console", "files", "locks", "machine", "plain_paths", "recipes",
                  "networks", "signals", "training.run_folder", "training.resume",
-                 "training.checkpoints")
-WITHOUT_TENSORFLOW = ("data", "data.feed", "data.preparation", "data.own_pictures", "drawing")
+                 "training.checkpoints", "training.comparison")
+WITHOUT_TENSORFLOW = ("data", "data.feed", "data.preparation", "data.own_pictures", "drawing",
+                      "assessment", "html_page", "curves")
 
 
 def floor_of(module):
@@ -60,7 +62,7 @@ def test_imports_are_found():
 
 @pytest.mark.parametrize("path", PACKAGE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_are_short(path):
-    longest = {"drawing.py": 600, "recipes.py": 400, "loop.py": 285}.get(path.name, 320)
+    longest = {"recipes.py": 420, "loop.py": 295}.get(path.name, 340)
     assert len(path.read_text(encoding="utf-8").splitlines()) <= longest
 
 

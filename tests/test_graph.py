@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tf1cifar import graph, recipes
+from tf1cifar import errors, graph, recipes
+from tf1cifar.networks import layers
 
 FIRST_STDDEV = 0.001  # of `he_small_first`
 RECIPE = dataclasses.replace(recipes.RECIPES["lrn_cnn"], initialization="he")
@@ -367,7 +368,8 @@ def test_step_inputs_and_fetches_train_on_resident_images(name, precision, toler
                 results = [session.run(model.step_fetches, dict(zip(
                     model.step_inputs, (images[chosen], labels[chosen], True))))[:2]
                     for chosen in indices]
-                losses[steps], accuracies[steps] = np.mean(results, axis=0)
+                losses[steps] = [loss for loss, _ in results]
+                accuracies[steps] = np.mean([accuracy for _, accuracy in results])
             else:
                 for start in (0, 15):  # two parts of different size
                     part = slice(start, start + 15)
@@ -378,7 +380,7 @@ def test_step_inputs_and_fetches_train_on_resident_images(name, precision, toler
                     model.step_fetches, dict(zip(model.step_inputs, (indices,))))
             assert session.run(model.global_step) == 3
             weights[steps] = session.run(tf.trainable_variables())
-    assert losses[3] == pytest.approx(losses[1], rel=tolerance)
+    assert list(losses[3]) == pytest.approx(losses[1], rel=tolerance)  # of each step
     assert accuracies[3] == pytest.approx(accuracies[1])
     for resident, fed in zip(weights[3], weights[1]):
         np.testing.assert_allclose(resident, fed, rtol=tolerance, atol=tolerance)
@@ -391,3 +393,108 @@ def test_resident_training_leaves_no_tensors_of_its_loop_in_collections():
         for key in default.get_all_collection_keys():
             assert all(item.graph is default for item in tf.get_collection(key)
                        if isinstance(item, (tf.Tensor, tf.Operation)))
+
+
+# ---------------------------------------------------------------------------------------
+# Frozen layers
+
+
+def ancestors(operation):
+    """The operations that run when `operation` is fetched."""
+    found, open_ends = set(), [operation]
+    while open_ends:
+        last = open_ends.pop()
+        if last not in found:
+            found.add(last)
+            open_ends += [tensor.op for tensor in last.inputs] + last.control_inputs
+    return found
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
+def test_freeze_leaves_layers_alone(optimizer):
+    recipe = dataclasses.replace(recipes.RECIPES["batchnorm_cnn"], freeze=("conv1", "dense"),
+                                 optimizer=optimizer, moving_average=0.5, l2=0.1)
+    rng = np.random.default_rng(1)
+    images, labels = rng.random((6, 8, 8, 1), np.float32), np.arange(6) % 3
+    with tf.Graph().as_default(), tf.Session() as session:
+        model = graph.build(recipe, (8, 8, 1), 3, 6)
+        variables = {v.op.name: v for v in tf.global_variables()}
+        session.run(tf.global_variables_initializer())
+        for name in ("dense/moving_mean", "dense/moving_variance"):
+            variables[name].load(rng.random(1024, np.float32) + 0.5, session)
+        before = session.run(variables)
+        feed = {model.images: images, model.labels: labels, model.is_training: True}
+        for _ in range(2):
+            session.run(model.train_op, feed)
+        after = session.run(variables)
+        changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    scopes = {name.partition("/")[0] for name in changed}
+    assert scopes - {"training", "training_1", "epoch"} == {"conv2", "output"}
+    assert {"conv2/weights", "output/moving_mean", "output/gamma"} <= changed
+    beside = [name for name in variables if "conv1" in name or "dense" in name]
+    assert sorted(beside) == [
+        "conv1/biases", "conv1/weights", "dense/beta", "dense/biases", "dense/gamma",
+        "dense/moving_mean", "dense/moving_variance", "dense/weights"]
+
+
+def test_freeze_normalizes_by_the_frozen_statistics():
+    """In training too: gamma (x - moving mean) / sqrt(moving variance + 0.001) + beta."""
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(4, 5)).astype(np.float32)
+    values = {"beta": rng.normal(size=5), "gamma": rng.normal(size=5),
+              "moving_mean": rng.normal(size=5), "moving_variance": rng.random(5)}
+
+    def frozen(getter, name, *arguments, **options):
+        return getter(name, *arguments, **{**options, "trainable": False})
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        with tf.variable_scope("dense", custom_getter=frozen):
+            y = [layers.batch_norm(tf.constant(x), tf.constant(True), 0.9)]
+        with tf.variable_scope("dense", custom_getter=frozen, reuse=True):
+            y.append(layers.batch_norm(tf.constant(x), tf.constant(False), 0.9))
+        assert not tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+        for variable in tf.global_variables():
+            variable.load(values[variable.op.name.partition("/")[2]], session)
+        computed = session.run(y)
+    expected = (values["gamma"] * (x - values["moving_mean"])
+                / np.sqrt(values["moving_variance"] + 0.001) + values["beta"])
+    for result in computed:
+        np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_freeze_computes_no_gradients_of_the_first_layers():
+    def gradients(*freeze):
+        with tf.Graph().as_default():
+            model = build(freeze=freeze, lrn="native")
+            return sorted(operation.type for operation in ancestors(model.train_op)
+                          if operation.type in ("Conv2DBackpropFilter", "Conv2DBackpropInput",
+                                                "LRNGrad", "MaxPoolGrad", "MatMul"))
+
+    everything = gradients()
+    assert everything.count("Conv2DBackpropFilter") == 2 and everything.count("LRNGrad") == 2
+    # A product forwards, and two backwards: for the weights and for the input.
+    assert gradients("conv1") == ["Conv2DBackpropFilter", "LRNGrad", *["MatMul"] * 6,
+                                  "MaxPoolGrad"]
+    assert gradients("conv1", "conv2") == ["MatMul"] * 5
+    assert gradients("conv1", "conv2", "dense") == ["MatMul"] * 3
+
+
+def test_freeze_leaves_weights_out_of_l2():
+    with tf.Graph().as_default():
+        build()
+        feed = batch()
+        plain, weights = run(["loss:0", next(v for v in tf.trainable_variables()
+                                             if v.op.name == "output/weights")], feed)
+    with tf.Graph().as_default():
+        build(l2=0.25, freeze=("conv1", "conv2", "dense"))
+        regularized = run("loss:0", feed)
+    squares = (weights.astype(np.float64) ** 2).sum()
+    assert regularized - plain == pytest.approx(0.25 * squares / 2, rel=1e-2)
+
+
+@pytest.mark.parametrize("freeze, message", [
+    (("conv",), "--freeze conv: lrn_cnn has no such layer; there are conv1, conv2, dense, output"),
+    (("conv1", "conv2", "dense", "output"), "leaves nothing to train")])
+def test_freeze_refuses_layers_that_are_not_there(freeze, message):
+    with tf.Graph().as_default(), pytest.raises(errors.UserError, match=message):
+        build(freeze=freeze)

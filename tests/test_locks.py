@@ -31,6 +31,21 @@ def test_lock_keeps_other_processes_out_until_it_is_freed(tmp_path):
     assert tried() == "True"
 
 
+def test_is_held_tells_without_making_or_keeping_a_lock(tmp_path):
+    path = tmp_path / ".lock"
+    assert not locks.is_held(path) and not path.exists()
+    with locks.lock(path):
+        assert locks.is_held(path)
+    assert not locks.is_held(path)
+    with locks.lock(path):
+        pass
+    (tmp_path / "link").symlink_to(path)
+    with locks.lock(path):
+        assert not locks.is_held(tmp_path / "link")  # no run of this project makes one
+    os.mkfifo(tmp_path / "pipe")
+    assert not locks.is_held(tmp_path / "pipe") and not locks.is_held(tmp_path)
+
+
 def test_lock_is_not_that_of_a_file_removed_meanwhile(tmp_path, monkeypatch):
     """The holder may remove the file after another process has opened it."""
     path, calls = tmp_path / ".lock", []

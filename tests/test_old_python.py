@@ -8,7 +8,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-SCRIPTS = ("cnn_train.py", "restore_model.py", "conv_visuals.py")
+SCRIPTS = ("cnn_train.py", "restore_model.py", "conv_visuals.py", "compare_runs.py")
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, "cifar_tools.py", "tf1cifar/__init__.py"])

@@ -369,6 +369,14 @@ def test_parse_arguments_expands_every_path(tmp_path, monkeypatch):
     assert restore_model.parse_arguments(["run"]).fit == "crop"
 
 
+@pytest.mark.parametrize("arguments, report", [
+    ([], True), (["--out", "new/folder"], True), (["--out", "a.png"], False),
+    (["--via", "meta_graph"], False), (["--via", "saved_model", "--out", "new"], False)])
+def test_parse_arguments_decides_about_the_report(arguments, report, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert restore_model.parse_arguments(["run", *arguments]).report is report
+
+
 @pytest.mark.parametrize("renamed, words", [
     ("zcat", "has the classes ship, zcat; the run was trained on cat, ship"),
     (None, "has the classes cat, frog, ship; the run was trained on cat, ship")])

@@ -225,7 +225,7 @@ def quiet_tensorflow():
             from tf1cifar import graph
     """
     with standard_error.quiet_stderr():
-        _import_matplotlib()
+        import_matplotlib()
         import tensorflow.compat.v1 as tf
         tf.config.list_physical_devices()
         # The first session prints messages too. This one does not touch the GPUs.
@@ -237,7 +237,7 @@ def quiet_tensorflow():
         yield tf
 
 
-def _import_matplotlib():
+def import_matplotlib():
     """Import matplotlib with its own settings, if it is not imported yet.
 
     A person's matplotlibrc, such as one that asks for LaTeX or is damaged, would decide over the

@@ -10,7 +10,7 @@
     require_folder    refuse a path that a folder cannot be made at
     expanded          a path with its ~ and $VARIABLE replaced
     read_text         the text of a file that anyone may have written
-    write_json, read_json, save_figure, remove
+    write_json, read_json, save_figure, figure_bytes, remove
 
 Content is written in a folder of `locks.scratch` beside its target, forced to the disk, and
 renamed. A kill at any moment leaves the old version or the new one. Checkpoints, SavedModels and
@@ -18,6 +18,7 @@ event files are written by TensorFlow, which does not force them to the disk.
 """
 
 import contextlib
+import io
 import json
 import os
 import pathlib
@@ -216,6 +217,15 @@ def save_figure(figure, path):
     """Write a matplotlib figure in the format that the path's suffix names, PNG without one."""
     with replacing(path, "wb") as out:
         figure.savefig(out, format=pathlib.Path(path).suffix[1:] or "png", dpi=figure.dpi)
+
+
+def figure_bytes(figure, kind):
+    """A matplotlib figure as the bytes of a file of the format `kind`, 'png' or 'svg'."""
+    content = io.BytesIO()
+    # The date of an SVG would make two files of one figure differ.
+    figure.savefig(content, format=kind, dpi=figure.dpi,
+                   metadata={"Date": None} if kind == "svg" else {})
+    return content.getvalue()
 
 
 def write_json(path, content):

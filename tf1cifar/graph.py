@@ -35,7 +35,7 @@ class Model(NamedTuple):
     train_op: tf.Operation      # one training step, which also updates the epoch's sums
     resident: resident.Memory   # the images of the loop over resident images, or None
     step_inputs: tuple          # tensors to feed when session.run trains, in the order of `Feed`
-    step_fetches: tuple         # tensors to fetch then: loss, accuracy, and operations to run
+    step_fetches: tuple         # what to fetch then: losses, accuracy, and operations to run
     epoch_loss: tf.Tensor       # float64 [], mean training loss of the epoch so far
     epoch_accuracy: tf.Tensor   # float64 [], training accuracy of the epoch so far
     start_epoch: tf.Operation   # sets the epoch's sums to zero
@@ -75,8 +75,12 @@ def build(recipe, image_shape, num_classes, training_images):
 
     optimizer = _optimizer(recipe, learning_rate_now)
     averages = _moving_averages(recipe, global_step)
+    # GATE_OP computes both gradients of an operation even if the one of its input, which comes from
+    # frozen layers, is not used.
+    gate = tf.train.Optimizer.GATE_GRAPH if recipe.freeze else tf.train.Optimizer.GATE_OP
 
     logits = tf.identity(network_logits(recipe, images, num_classes, is_training), "logits")
+    networks.check_frozen(recipe)
     probabilities = tf.nn.softmax(logits, name="probabilities")
     loss = tf.identity(_loss(recipe, logits, labels), "loss")
     hits = _hits(logits, labels)
@@ -86,13 +90,13 @@ def build(recipe, image_shape, num_classes, training_images):
         sums = {name: tf.get_variable(name, [], tf.float64, tf.zeros_initializer(),
                                       trainable=False) for name in ("seen", "loss", "hits")}
         start_epoch = tf.group(*[total.assign(0.0) for total in sums.values()])
-    gradients, step = _training_step(optimizer, averages, global_step, loss, hits, sums)
+    gradients, step = _training_step(optimizer, averages, global_step, loss, hits, sums, gate)
     train_op = tf.group(step, name="train_op")
 
     def another_step(images, labels):
         logits = network_logits(recipe, images, num_classes, tf.constant(True))
         loss, hits, part = _loss(recipe, logits, labels), _hits(logits, labels), parts.current()
-        _, step = _training_step(optimizer, averages, global_step, loss, hits, sums)
+        _, step = _training_step(optimizer, averages, global_step, loss, hits, sums, gate)
         if part:
             return [part.loss, part.accuracy, part.signals], step
         return [loss, tf.reduce_mean(tf.cast(hits, tf.float32))], step
@@ -149,7 +153,12 @@ def network_logits(recipe, images, num_classes, is_training):
     """
     inference = networks.get(recipe.network)
     options = {name: getattr(recipe, name) for name in recipes.NETWORKS[recipe.network]}
-    with tf.variable_scope(tf.get_variable_scope(), custom_getter=_seeded_by_name):
+    def variable(getter, name, *arguments, **settings):
+        if recipe.freezes(name):
+            settings["trainable"] = False
+        return _seeded_by_name(getter, name, *arguments, **settings)
+
+    with tf.variable_scope(tf.get_variable_scope(), custom_getter=variable):
         logits = inference(tf.cast(images, _dtype(recipe)), num_classes, is_training, **options)
     return tf.cast(logits, tf.float32)
 
@@ -184,7 +193,7 @@ def _hits(logits, labels):
         return tf.equal(tf.argmax(logits, 1), labels)
 
 
-def _training_step(optimizer, averages, global_step, loss, hits, sums):
+def _training_step(optimizer, averages, global_step, loss, hits, sums, gate):
     """Create the operation of one training step.
 
     The sums of the epoch are variables, so that every checkpoint contains them: a run that is
@@ -196,7 +205,8 @@ def _training_step(optimizer, averages, global_step, loss, hits, sums):
     part, images = parts.current(), tf.size(hits)
     hits = tf.reduce_sum(tf.cast(hits, tf.float64))
     with tf.variable_scope("training", reuse=tf.AUTO_REUSE):
-        gradients = optimizer.compute_gradients(loss * part.share if part else loss)
+        gradients = optimizer.compute_gradients(loss * part.share if part else loss,
+                                                gate_gradients=gate)
         if part:
             gradients, loss, hits = part.whole_batch(gradients, loss, hits)
             images = part.bounds[-1]

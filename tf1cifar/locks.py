@@ -1,6 +1,7 @@
 """Folders and files that one process holds, and others leave alone.
 
     lock            keep other processes out
+    is_held         whether another process holds a lock
     scratch         a folder of this process in which it writes what is not complete
     remove_scratch  remove the scratch folders of processes that died
 """
@@ -51,6 +52,18 @@ def lock(path):
                     continue
             yield new
             return
+
+
+def is_held(path):
+    """Whether a process holds the lock on the file `path`; False where that cannot be told."""
+    try:
+        with open(path, opener=_plain_file) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (OSError, errors.UserError, AttributeError):  # AttributeError: there is no fcntl
+        return False
+    return False
 
 
 def _plain_file(path, flags):

@@ -58,10 +58,13 @@ LOSSES = {"softmax_cross_entropy": softmax_cross_entropy, "hinge": hinge,
 def add_l2(factor):
     """Add L2 regularization to the collection REGULARIZATION_LOSSES.
 
-    Each variable of the collection WEIGHTS adds one item: `factor` times half its sum of squares.
+    Each trained variable of the collection WEIGHTS adds one item: `factor` times half its sum of
+    squares.
 
     Args:
       factor: float.
     """
     for weights in tf.get_collection(tf.GraphKeys.WEIGHTS):
-        tf.add_to_collection(tf.GraphKeys.REGULARIZATION_LOSSES, factor * tf.nn.l2_loss(weights))
+        if weights.trainable:  # not frozen
+            tf.add_to_collection(tf.GraphKeys.REGULARIZATION_LOSSES,
+                                 factor * tf.nn.l2_loss(weights))

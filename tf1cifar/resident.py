@@ -52,11 +52,13 @@ def loop(training_step, resident):
     """Create a loop that trains a step on each row of `resident.indices`.
 
     Args:
-      training_step: function (images, labels) -> (list of float32 tensors, operation).
+      training_step: function (images, labels) -> (list of float32 tensors, operation); the first
+        tensor is the loss.
       resident: a `Memory`.
 
     Returns:
-      A tuple of the tensors' means over the steps; fetching one trains.
+      (losses, means of the other tensors over the steps); fetching any trains. The losses are
+      float32 [S].
     """
     indices = resident.indices
     steps = tf.shape(indices)[0]
@@ -65,22 +67,24 @@ def loop(training_step, resident):
         return (tf.gather(resident.images, indices[number]),
                 tf.gather(resident.labels, indices[number]))
 
-    def body(number, images, labels, *totals):
+    def body(number, images, labels, losses, *totals):
         with tf.variable_scope(tf.get_variable_scope(), reuse=True):
             values, step = training_step(images, labels)
         # The next batch is gathered during the step, at no cost to large networks.
         next_batch = batch(tf.minimum(number + 1, steps - 1))
         with tf.control_dependencies([step]):
-            return (number + 1, *next_batch,
-                    *[total + value for total, value in zip(totals, values)])
+            return (number + 1, *next_batch, losses.write(number, values[0]),
+                    *[total + value for total, value in zip(totals, values[1:])])
 
     part = parts.current()
-    zeros = [0.0, 0.0, tf.zeros([part.count])] if part else [0.0, 0.0]
+    zeros = [0.0, tf.zeros([part.count])] if part else [0.0]
+    losses = tf.TensorArray(tf.float32, steps, element_shape=[])
     with network_again():
-        _, _, _, *totals = tf.while_loop(
-            lambda number, *_: number < steps, body, [0, *batch(0), *zeros], name="training_loop",
+        _, _, _, losses, *totals = tf.while_loop(
+            lambda number, *_: number < steps, body, [0, *batch(0), losses, *zeros],
+            name="training_loop",
             parallel_iterations=1)  # a step needs the weights of the step before it
-    return tuple(total / tf.cast(steps, tf.float32) for total in totals)
+    return losses.stack(), *[total / tf.cast(steps, tf.float32) for total in totals]
 
 
 @contextlib.contextmanager

@@ -76,6 +76,17 @@ def test_alternating_flip_mirrors_the_chosen_images(images):
     np.testing.assert_array_equal(flipped[~mirrored], images[~mirrored])
 
 
+def test_views_are_three_places_and_their_mirror_images(images):
+    weights, found = zip(*augmentations.views(images))
+    assert sum(weights) == 1 and weights[0] == weights[1] == 2 * weights[2]
+    np.testing.assert_array_equal(found[0], images)
+    np.testing.assert_array_equal(found[2][:, 1:, 1:], images[:, :-1, :-1])
+    np.testing.assert_array_equal(found[2][:, 0, 0], images[:, 1, 1])
+    np.testing.assert_array_equal(found[4][:, :-1, :-1], images[:, 1:, 1:])
+    for view, mirrored in zip(found[::2], found[1::2]):
+        np.testing.assert_array_equal(mirrored, view[:, :, ::-1])
+
+
 def test_augment_without_names_and_with_an_unknown_one(images):
     assert augmentations.augment(images, (), np.random.default_rng(0)) is images
     kept = images.copy()

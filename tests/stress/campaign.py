@@ -10,7 +10,8 @@ With --faults, n takes every value. A kill is SIGKILL, and a failing operation r
 
 Every stopped run is started again until it is finished. The finished run must then equal an
 undisturbed run bit for bit: all variables of the latest checkpoints and of the SavedModel, all
-events, metrics.csv, recipe.json, result.json, the learning curve, and the list of files. A start
+events, metrics.csv, recipe.json, result.json, the learning curve, and the list of files; of
+times.csv, which has the seconds of the run, the number of images. A start
 that fails must print one line on standard error, exit with status 1, and leave good checkpoints
 only.
 
@@ -68,6 +69,7 @@ COMMON = ("--device cpu --epochs 2 --batch-size 20 --held-out 0.1 "
 RUNS = {
     "batchnorm_cnn": "--dataset cifar10 --preparation gray24 --dropout 0.3 --optimizer momentum "
                      "--checkpoint-every 3 --summary-every 5 --moving-average 0.9",
+    "fast": "--augment shift alternating_flip --held-out 0",
     "lrn_cnn": "--dropout 0.3 --summary-every 5",
     "tutorial_cnn": "--optimizer momentum --dropout 0.2 --order with_replacement "
                     "--moving-average 0.9",
@@ -323,7 +325,7 @@ def variables(path):
 def events(folder):
     """(step, tag, digest) of every summary value and graph in the event files, sorted."""
     found = []
-    for path in sorted(folder.events.iterdir()):
+    for path in folder.event_files():
         for event in tf.train.summary_iterator(plain(path)):
             if event.graph_def:
                 found.append((0, "graph", graph_digest(tf.GraphDef.FromString(event.graph_def))))
@@ -373,13 +375,14 @@ def traces(path):
     folder = RunFolder(path)
     latest = [saved(folder, kind)[-1][1] for kind in KINDS]
     files = {str(item.relative_to(path)) for item in path.rglob("*")
-             if item.is_file() and item.parent != folder.events} - {*OWN_FILES, *LINKS}
+             if item.is_file() and item not in folder.event_files()} - {*OWN_FILES, *LINKS}
     return {
         "files": files,
         "variables": [(pathlib.Path(checkpoint).name, variables(checkpoint))
                       for checkpoint in latest],
         "SavedModel": variables(str(folder.saved_model / "variables/variables")),
         "events": events(folder),
+        "images in times.csv": sum(row["images"] for row in folder.read_times()),
         **{item.name: item.read_bytes() for item in (
             folder.metrics_file, folder.result_file, folder.learning_curve)},
         **{"recipe.json": folder.recipe_file.read_bytes()}}

@@ -35,7 +35,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # for tests/support
 
 import numpy as np  # noqa: E402
 from support import py2_pickle  # noqa: E402
+from support.run_files import write_run  # noqa: E402
 
+import compare_runs  # noqa: E402
 from tf1cifar import drawing, errors, recipes  # noqa: E402
 from tf1cifar.data import (  # noqa: E402
     base,
@@ -46,7 +48,7 @@ from tf1cifar.data import (  # noqa: E402
     safe_pickle,
     stand_ins,
 )
-from tf1cifar.training import checkpoints, resume  # noqa: E402
+from tf1cifar.training import checkpoints, comparison, resume  # noqa: E402
 from tf1cifar.training.run_folder import RunFolder  # noqa: E402
 
 DOCUMENTED = (errors.UserError, errors.Failure)
@@ -329,6 +331,35 @@ class Metrics:
             drawing.learning_curve(rows, "title").savefig(io.BytesIO(), format="png")
 
 
+class Comparisons:
+    """A run with one damaged file beside one that is whole, as compare_runs.py reads them."""
+    TOKENS = (*Metrics.TOKENS, b'"', b"{", b"}", b"null", b"true", b"-3", b"1e300", b"<b>")
+
+    def __init__(self, path):
+        write_run(path / "whole", seed=1)
+        folder = write_run(path / "run")
+        self.path = path
+        self.intact = {file: file.read_bytes() for file in (
+            folder.recipe_file, folder.result_file, folder.metrics_file, folder.times_file)}
+
+    def example(self, rng):
+        for file, content in self.intact.items():
+            file.write_bytes(content)
+        file = rng.choice(list(self.intact))
+        if file.suffix == ".json" and rng.random() < 0.7:
+            file.write_bytes(damaged_json(rng, json.loads(self.intact[file])))
+        else:
+            file.write_bytes(damaged(rng, self.intact[file], self.TOKENS))
+        runs = [comparison.read(self.path / name) for name in ("run", "whole")]
+        entries = comparison.entries(runs)
+        head, lines = comparison.table(entries)
+        assert all(text.isprintable() for line in (head, *lines) for text in line)
+        assert len(list(comparison.records(runs))) == 2
+        if rng.random() < 0.03:
+            figure = compare_runs.draw(entries)
+            assert compare_runs.page(head, lines, entries, figure).count("<b>") == 0
+
+
 class MeanImage:
     def __init__(self, path):
         self.folder = RunFolder(path)
@@ -593,8 +624,9 @@ class SavedModels(MetaGraphs):
 READERS = {
     "pickles": Pickles, "nested pickles": NestedPickles, "IDX files": Idx,
     "recipe.json": RecipeJson, "graphs of recipe.json": RecipeGraphs, "result.json": ResultJson,
-    "metrics.csv": Metrics, "mean_image.npy": MeanImage, "images": Images, "tarballs": Tarballs,
-    "checkpoints": Checkpoints, ".meta": MetaGraphs, "saved_model.pb": SavedModels}
+    "metrics.csv": Metrics, "comparisons": Comparisons, "mean_image.npy": MeanImage,
+    "images": Images, "tarballs": Tarballs, "checkpoints": Checkpoints, ".meta": MetaGraphs,
+    "saved_model.pb": SavedModels}
 
 
 def one(reader, name, number):

@@ -378,4 +378,4 @@ def test_a_run_folder_may_have_any_name(name, tmp_path):
     for via in ("saver", "meta_graph", "saved_model"):
         with restore.restored(folder, via=via, device="cpu") as (session, _):
             assert session.run("global_step:0") == folder.read_result()["checkpoint_step"]
-    assert list(folder.events.iterdir()) and other.read_text() == "another run"
+    assert folder.event_files() and other.read_text() == "another run"

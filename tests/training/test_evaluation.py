@@ -22,6 +22,20 @@ def test_evaluate_against_numpy(whole_run, dataset, recipe):
     assert result.line() == f"test accuracy {result.correct / 40:.4f} ({result.correct}/40)"
 
 
+def test_evaluate_views_takes_the_mean_of_the_logits(whole_run, dataset, recipe):
+    prepare = restore.prepare_function(whole_run, recipe)
+    images, logits = dataset.test.images, 0
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
+    with restore.restored(whole_run, device="cpu") as (session, _):
+        correct = evaluation.evaluate_views(session, dataset.test, prepare)
+        for shift, weight in ((-1, 1), (0, 2), (1, 1)):
+            view = padded[:, 1 + shift:33 + shift, 1 + shift:33 + shift]
+            for pixels in (view, view[:, :, ::-1]):
+                logits += weight / 8 * session.run("logits:0", {
+                    "images:0": preparation.prepare(pixels, "gray24")})
+    assert correct == (logits.argmax(1) == dataset.test.labels).sum()
+
+
 @pytest.mark.parametrize("size, sizes", [(1, [1]), (4, [4]), (9, [4, 4, 1])])
 def test_evaluation_batches_hold_every_image_once(size, sizes):
     split = Split(np.arange(size)[:, None], np.arange(size))

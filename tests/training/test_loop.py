@@ -14,7 +14,7 @@ from support.runs import saved, train, variables
 
 from tf1cifar import console, errors, recipes
 from tf1cifar.data.feed import Feed
-from tf1cifar.training import evaluation, resume
+from tf1cifar.training import loop, resume
 from tf1cifar.training.checkpoints import Checkpoints
 from tf1cifar.training.loop import Trainer
 from tf1cifar.training.run_folder import RunFolder
@@ -38,10 +38,17 @@ def test_train_leaves_a_whole_run_folder(whole_run, recipe):
     assert data["name"] == "cifar10"
     assert (data["training_images"], data["held_out_images"]) == (180, 20)
     assert whole_run.learning_curve.read_bytes().startswith(b"\x89PNG")
-    (events,) = whole_run.events.iterdir()
+    (events,) = whole_run.event_files()
     found = [(event.step, value.tag) for event in tf.train.summary_iterator(str(events))
              for value in event.summary.value]
     assert (18, "epoch/held_out_accuracy") in found and (6, "epoch/training_loss") in found
+    for tag in ("result/test_accuracy", "result/held_out_accuracy", "result/confusion_matrix"):
+        assert (18, tag) in found
+    assert [step for step, tag in found if tag == "batch/loss"] == list(range(1, 19))
+    assert [step for step, tag in found if tag == "epoch/filters"] == [0, 6, 12, 18]
+    assert [(row["step"], row["images"]) for row in whole_run.read_times()] == [
+        (6, 180), (12, 180), (18, 180)]
+    assert result["parameters"] == 2_474_698
     assert not [item for item in whole_run.path.iterdir() if item.name.startswith(".")]
 
 
@@ -49,7 +56,20 @@ def test_train_leaves_a_whole_run_folder(whole_run, recipe):
 def test_train_gives_the_same_bits_for_the_same_seed(whole_run, recipe, dataset, tmp_path):
     again = train(recipe, dataset, tmp_path)
     assert variables(again) == variables(whole_run)
-    assert again.metrics_file.read_bytes() == whole_run.metrics_file.read_bytes()
+    for name in ("metrics.csv", "result.json", "recipe.json", "learning_curve.png"):
+        assert (again.path / name).read_bytes() == (whole_run.path / name).read_bytes(), name
+    assert events(again) == events(whole_run)
+    # Times are in a file of their own, since no two runs take the same time.
+    assert again.read_times() != whole_run.read_times()
+    assert ([{**row, "seconds": 0} for row in again.read_times()]
+            == [{**row, "seconds": 0} for row in whole_run.read_times()])
+
+
+def events(folder):
+    """(step, summary) of every event but for its time."""
+    return [(event.step, event.summary.SerializeToString(deterministic=True))
+            for path in folder.event_files() for event in tf.train.summary_iterator(str(path))
+            if event.HasField("summary")]
 
 
 class Killed(Exception):
@@ -81,6 +101,8 @@ def test_train_resumes_to_the_same_bits(stop_at, whole_run, recipe, dataset, tmp
     assert variables(folder) == variables(whole_run)
     assert folder.metrics_file.read_bytes() == whole_run.metrics_file.read_bytes()
     assert folder.read_result() == whole_run.read_result()
+    assert sorted(events(folder)) == sorted(events(whole_run))
+    assert sum(row["images"] for row in folder.read_times()) == 3 * 180
 
 
 def test_train_until_shows_the_time_left_of_the_whole_run(
@@ -186,8 +208,8 @@ def test_train_evaluates_moving_averages_and_trains_without(recipe, dataset, tmp
 
 @pytest.mark.slow
 def test_train_touches_the_test_images_once(recipe, dataset, tmp_path, monkeypatch):
-    splits, evaluate = [], evaluation.evaluate
-    monkeypatch.setattr(evaluation, "evaluate", lambda session, split, prepare: (
+    splits, evaluate = [], loop.evaluate
+    monkeypatch.setattr(loop, "evaluate", lambda session, split, prepare: (
         splits.append(split), evaluate(session, split, prepare))[1])
     train(recipe, dataset, tmp_path)
     assert [split is dataset.test for split in splits] == [False, False, False, True]

@@ -23,9 +23,10 @@ def summary(tag):
 def events(folder):
     """(step, tag) of every event; the tag of the graph is 'graph'."""
     found = []
-    for path in sorted(folder.events.iterdir()):
+    for path in folder.event_files():
         for event in tf.train.summary_iterator(str(path)):
-            found += [(event.step, value.tag) for value in event.summary.value]
+            found += [(event.step, value.tag) for value in event.summary.value
+                      if not value.tag.startswith("_hparams_/")]
             found += [(event.step, "graph")] * bool(event.graph_def)
     return found
 
@@ -53,7 +54,85 @@ def test_records_drop_events_past_the_step(step, kept, started):
     assert events(started) == kept
     log.add_summary(summary("loss"), 10)
     assert events(started) == [*kept, (10, "loss")]
-    assert not [path for path in started.events.iterdir() if path.name.startswith(".")]
+    assert not [path for path in started.path.iterdir() if path.name.startswith(".")]
+
+
+def test_records_move_the_events_of_an_older_version(started):
+    """TensorBoard would show the folder events/ as a run of its own."""
+    started.old_events.mkdir()
+    (path,) = started.event_files()
+    path.rename(started.old_events / path.name)
+    (started.old_events / "notes").touch()
+    records.Records(started, 9, "a test")
+    assert events(started) == ALL
+    assert [item.name for item in started.old_events.iterdir()] == ["notes"]
+
+
+def test_add_losses_writes_the_same_points_whatever_the_calls(tmp_path):
+    """A resumed run, and one with another number of steps in a call, has the same points."""
+    losses, found = np.arange(1000) / 8, []
+    for name, calls in (("one", [1] * 1000), ("many", [7, 93] * 10)):
+        folder = RunFolder(tmp_path / name)
+        folder.path.mkdir()
+        log, step = records.Records(folder, 0, "a test", total_steps=1000), 0
+        for count in calls:
+            log.add_losses(step, losses[step:step + count])
+            step += count
+        found.append([(event.step, value.simple_value)
+                      for event in tf.train.summary_iterator(str(folder.event_files()[0]))
+                      for value in event.summary.value if value.tag == "batch/loss"])
+    steps = list(range(10, step + 1, 10))
+    assert found[0][:100] == [(step, losses[step - 1]) for step in range(10, 1001, 10)]
+    assert found[1] == found[0][:len(steps)]
+
+
+@pytest.mark.parametrize("total_steps, points", [(30, 30), (150, 150), (250, 125), (9600, 100)])
+def test_records_have_at_least_fifty_losses_of_a_long_run(total_steps, points, tmp_path):
+    log = records.Records(RunFolder(tmp_path), 0, "a test", total_steps=total_steps)
+    assert total_steps // log.loss_every == points
+
+
+def test_add_time_counts_every_image_once_over_saves_and_resumes(tmp_path):
+    folder = RunFolder(tmp_path)
+    log = records.Records(folder, 0, "a test")
+    log.add_time(4, 40, 1.5)     # a checkpoint within the epoch
+    log.add_time(6, 60, 2.25)    # its end
+    log.add(row(6))
+    log.add_time(10, 40, 1.0)
+    log.add_time(12, 60, 9.0)    # its checkpoint is not saved: the process is killed
+    log = records.Records(folder, 10, "a test")
+    log.add_time(12, 20, 0.5)
+    log.add_time(12, 20, 0.5)    # saved again
+    assert [tuple(row.values()) for row in folder.read_times()] == [
+        (4, 40, 1.5), (6, 20, 0.75), (10, 40, 1.0), (12, 20, 0.5)]
+
+
+def test_records_replace_a_result_and_hyperparameters(tmp_path, monkeypatch):
+    """A run that is killed after its test, or trained on, is tested again."""
+    folder = RunFolder(tmp_path)
+    value = tf.Summary.Value(tag="result/test_accuracy", simple_value=0.5)
+    monkeypatch.setattr(records.board, "result", lambda *_: [value])
+    for _ in range(2):
+        log = records.Records(folder, 6, "a test")
+        if not log.has(6):
+            log.add(row(6))
+        log.add_result(None, 6, None, None)
+    tags = [value.tag for path in folder.event_files()
+            for event in tf.train.summary_iterator(str(path)) for value in event.summary.value]
+    assert tags.count("result/test_accuracy") == 1
+    assert tags.count("_hparams_/session_start_info") == 1
+
+
+def test_add_result_tells_of_figures_that_cannot_be_drawn(tmp_path, monkeypatch, capsys):
+    def draw(*_):
+        raise RuntimeError("latex could not be found")
+
+    log = records.Records(RunFolder(tmp_path), 0, "a test")
+    log.add(row(6))
+    monkeypatch.setattr(records.board, "result", draw)
+    log.add_result(None, 6, None, None)
+    assert capsys.readouterr().err == (
+        "no confusion matrix is drawn, since matplotlib fails: latex could not be found\n")
 
 
 def test_records_write_an_epoch_again_that_is_not_in_metrics(started):
@@ -67,7 +146,7 @@ def test_records_write_an_epoch_again_that_is_not_in_metrics(started):
 
 @pytest.mark.parametrize("cut", [1, 20, 50])
 def test_rewrite_events_drops_a_torn_event(cut, started):
-    (path,) = started.events.iterdir()
+    (path,) = started.event_files()
     path.write_bytes(path.read_bytes()[:-cut])
     records.Records(started, 9, "a test")
     assert events(started) == ALL[:6 if cut < 45 else 3]
@@ -76,7 +155,7 @@ def test_rewrite_events_drops_a_torn_event(cut, started):
 def test_records_of_starts_that_add_nothing_leave_no_files(started):
     for _ in range(3):
         records.Records(started, 9, "a test")
-    assert len(list(started.events.iterdir())) == 2
+    assert len(started.event_files()) == 2
 
 
 def test_add_writes_the_same_metrics_after_a_resume(tmp_path):
@@ -89,6 +168,26 @@ def test_add_writes_the_same_metrics_after_a_resume(tmp_path):
     whole = folder.metrics_file.read_bytes()
     records.Records(folder, 6, "a test").add(log.rows[1])
     assert folder.metrics_file.read_bytes() == whole
+
+
+def test_add_draws_the_curve_after_long_epochs(tmp_path, monkeypatch):
+    """Of short epochs not after each: drawing must not take longer than the training."""
+    drawn, now = [], [100.0]
+    monkeypatch.setattr(records.time, "monotonic", lambda: now[0])
+
+    def save(figure, path):
+        drawn.append((figure, path))
+        now[0] += 0.5
+
+    monkeypatch.setattr(records.drawing, "learning_curve", lambda rows, title: len(rows))
+    monkeypatch.setattr(records.files, "save_figure", save)
+    log = records.Records(RunFolder(tmp_path), 0, "a test")
+    for step, seconds in ((6, 1), (12, 1), (18, 9), (24, 1)):
+        now[0] += seconds
+        log.add(row(step))
+    assert drawn == [(1, tmp_path / "learning_curve.png"), (3, tmp_path / "learning_curve.png")]
+    log.close()
+    assert drawn[2:] == [(4, tmp_path / "learning_curve.png")]
 
 
 def test_close_tells_of_a_curve_that_cannot_be_drawn(tmp_path, monkeypatch, capsys):
@@ -145,7 +244,7 @@ def test_close_does_not_hide_an_error(tmp_path, monkeypatch):
 def test_records_make_a_running_tensorboard_forget_later_steps(tmp_path):
     folder = RunFolder(tmp_path)
     records.Records(folder, 6, "a test")
-    (path,) = folder.events.iterdir()
+    (path,) = folder.event_files()
     logs = [(event.step, event.session_log.status)
             for event in tf.train.summary_iterator(str(path)) if event.HasField("session_log")]
     assert logs == [(7, tf.SessionLog.START)]

@@ -17,7 +17,7 @@ def folder(tmp_path):
     """A run folder with a complete checkpoint of each kind at step 12."""
     folder = RunFolder(tmp_path / "run")
     folder.checkpoints.mkdir(parents=True)
-    folder.events.mkdir()
+    folder.old_events.mkdir()
     for kind in ("model.ckpt", "best"):
         for suffix in SUFFIXES:
             (folder.checkpoints / f"{kind}-12{suffix}").touch()
@@ -111,7 +111,8 @@ def test_locked_needs_a_folder(path, tmp_path):
 HALF_WRITTEN = [
     ".recipe.json.part", ".metrics.csv.part", ".learning_curve.png.part", ".result.json.part",
     ".mean_image.npy.part", ".saved_model.part/variables/variables.index",
-    ".saved_model.old.part/saved_model.pb", "events/.events.out.tfevents.17.part",
+    ".saved_model.old.part/saved_model.pb", ".times.csv.part",
+    "events/.events.out.tfevents.17.part",
     "checkpoints/checkpoint.tmp" + "0b" * 16, "checkpoints/best_checkpoint.tmp" + "0b" * 16,
     "checkpoints/model.ckpt-18.meta", "checkpoints/.model.ckpt-18.meta.part",
     "checkpoints/model.ckpt-18.data-00000-of-00001", "checkpoints/best-18.index.tempstate99",
@@ -173,7 +174,7 @@ def test_clear_removes_recipe_json_last(folder, monkeypatch):
     removed = []
     monkeypatch.setattr(files, "remove", removed.append)
     folder.clear()
-    assert set(removed) == {folder.checkpoints, folder.events, folder.recipe_file}
+    assert set(removed) == {folder.checkpoints, folder.old_events, folder.recipe_file}
     assert removed[-1] == folder.recipe_file
 
 

@@ -24,6 +24,10 @@ from tf1cifar.data import (
 TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100",
           "cifar100-coarse": "CIFAR-100", "mnist": "MNIST", "shapes": "shapes",
           "folders": "your own pictures"}
+# (height, width, channels) of the images, and the number of classes, where no picture decides them.
+FORMS = {"cifar10": ((32, 32, 3), 10), "cifar100": ((32, 32, 3), 100),
+         "cifar100-coarse": ((32, 32, 3), 20), "mnist": ((28, 28, 1), 10),
+         "shapes": ((shapes.SIZE, shapes.SIZE, 3), len(shapes.CLASS_NAMES))}
 DOWNLOAD_HINTS = {"cifar10": cifar10.DOWNLOAD_HINT, "cifar100": cifar100.DOWNLOAD_HINT,
                   "cifar100-coarse": cifar100.DOWNLOAD_HINT, "mnist": mnist.DOWNLOAD_HINT,
                   "shapes": "The data set shapes is drawn and needs no download.",
@@ -118,7 +122,8 @@ def reload(description, data_dir=None):
       A `base.Dataset`.
 
     Raises:
-      DataError: the data set was not found and cannot be downloaded, or a file is damaged.
+      DataError: the data set was not found and cannot be downloaded, a file is damaged, or the
+        classes are others than in the description.
     """
     before = pathlib.Path(description["directory"])
     if description["name"] == "shapes":
@@ -134,8 +139,14 @@ def reload(description, data_dir=None):
                              or locate.unpacked(before, TITLES[description["name"]])):
         data_dir = before
     try:
-        return load(description["name"], data_dir, description["image_shape"][0])
+        dataset = load(description["name"], data_dir, description["image_shape"][0])
     except errors.Failure as error:
         raise base.DataError(
             f"{description['directory']}: the run's data set is no longer there, and {error}. "
             f"{DOWNLOAD_HINTS[description['name']]}") from error
+    if list(dataset.class_names) != description["class_names"]:
+        # A label is an index into the names, so every figure would be wrong.
+        raise base.DataError(
+            f"{dataset.directory} has the classes {console.cut(', '.join(dataset.class_names))}; "
+            f"the run was trained on {console.cut(', '.join(description['class_names']))}")
+    return dataset

@@ -2,6 +2,8 @@
 
     augment      apply some of AUGMENTATIONS to a batch
     SomeOfBatch  a random generator for some images of a batch
+    alternating  the images that 'alternating_flip' mirrors first
+    views        six views of test images
 
 Each augmentation is a function of the whole batch and a random generator, and changes each image
 in its own way. Pixels stay on their scale of 0 to 255. The augmentations of colours return
@@ -190,6 +192,27 @@ class SomeOfBatch:
 AUGMENTATIONS = {function.__name__: function for function in (
     scale, crop, shift, flip, alternating_flip, hue, contrast, brightness, noise)}
 MOVES = {"crop", "shift", "flip", "alternating_flip"}  # those that keep the value of every pixel
+
+
+def views(images):
+    """Six views of each image, over which a network's logits can be averaged.
+
+    They are the image, shifted by no pixel or by one down and to the right or up and to the left,
+    with its edge mirrored, and the mirror images of these three.
+    K. Jordan, *94 % on CIFAR-10 in 3.29 Seconds on a Single GPU*, 2024, section 3.5.
+
+    Args:
+      images: [N, height, width, channels].
+
+    Yields:
+      (weight, images): a share of 1, and an array like `images`.
+    """
+    height, width = images.shape[1:3]
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
+    for start, weight in ((1, 0.25), (0, 0.125), (2, 0.125)):
+        view = padded[:, start:start + height, start:start + width]
+        yield weight, view
+        yield weight, view[:, :, ::-1]
 
 
 def augment(images, names, rng, margin=0, mirrored=None):

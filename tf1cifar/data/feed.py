@@ -78,11 +78,13 @@ class Feed:
     Args:
       recipe: a `recipes.Recipe`.
       training: the `base.Split` of the N training images, uint8.
+      mean: float32 [height, width, channels], the mean image to subtract; by default that of the
+        training images.
       part: (index, count) if this is one of several tasks, each of which trains on a part of every
         batch; None if one process trains on whole batches.
 
     Attributes:
-      mean: float32 [height, width, channels], the mean training image; None unless the recipe's
+      mean: float32 [height, width, channels], the mean image; None unless the recipe's
         preparation subtracts it.
       prepare: function of uint8 images -> float32 pixels, for images that are not augmented.
       image_shape: (height, width, channels) of prepared images.
@@ -93,10 +95,10 @@ class Feed:
       DataError: the images are too small for the recipe's preparation.
     """
 
-    def __init__(self, recipe, training, part=None):
+    def __init__(self, recipe, training, mean=None, part=None):
         self.recipe, self.labels, self._part = recipe, training.labels, part
-        self.mean = None
-        if recipe.preparation == "minus_mean":
+        self.mean = mean
+        if mean is None and recipe.preparation == "minus_mean":
             self.mean = preparation.mean_image(training.images)
         self.steps_per_epoch = recipe.steps_per_epoch(len(training.labels))
         self.total_steps = recipe.total_steps(len(training.labels))

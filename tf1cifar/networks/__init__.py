@@ -14,6 +14,8 @@ twice on the same variables, see `graph.ResidentTraining`.
 
 import importlib
 
+from tf1cifar import console, errors
+
 
 def get(name):
     """The function `inference` of the network called `name`, whose module is imported.
@@ -32,3 +34,21 @@ def get(name):
             raise  # the network exists, but a module that it imports does not
         raise ValueError(f"network {name!r}, expected a file in tf1cifar/networks/ with a "
                          "function inference") from error
+
+
+def check_frozen(recipe):
+    """Raise an `errors.UserError` if `recipe.freeze` names no layer, or leaves nothing to train.
+
+    The default graph holds the network of the `recipes.Recipe`.
+    """
+    import tensorflow.compat.v1 as tf
+    names = [variable.op.name for variable in tf.global_variables()]
+    for scope in recipe.freeze:
+        if not any(f"{name}/".startswith(f"{scope}/") for name in names):
+            layers = dict.fromkeys(variable.op.name.rpartition("/")[0]
+                                   for variable in tf.trainable_variables())
+            raise errors.UserError(f"--freeze {console.cut(scope)}: {recipe.network} has no such "
+                                   f"layer; there are {console.cut(', '.join(layers))}")
+    if not tf.trainable_variables():
+        raise errors.UserError(f"--freeze {console.cut(' '.join(recipe.freeze))} leaves nothing to "
+                               "train")

@@ -215,8 +215,10 @@ def dropout(x, rate, is_training):
 def batch_norm(x, is_training, decay, epsilon=0.001, scale=True):
     """Batch normalization: by the batch in training, otherwise by moving averages.
 
-    Several tasks take the whole batch. The updates of the moving averages are in the collection
-    UPDATE_OPS, which the training step runs. S. Ioffe, C. Szegedy, *Batch Normalization*, 2015.
+    Several tasks take the statistics of the whole batch.
+    The updates of the moving averages are in the collection UPDATE_OPS, which the training step
+    runs. A layer whose variables are not trained normalizes by its moving averages in training too,
+    and does not update them. S. Ioffe, C. Szegedy, *Batch Normalization*, 2015.
 
     Images take TensorFlow's fused operation, which is several times faster. Its moving variance is
     that of a sample, n / (n - 1) times the variance of the n numbers of a channel.
@@ -239,6 +241,10 @@ def batch_norm(x, is_training, decay, epsilon=0.001, scale=True):
     beta = variable("beta", zeros, True)
     gamma = variable("gamma", ones, True) if scale else tf.ones_like(beta)
     moving = [variable("moving_mean", zeros, False), variable("moving_variance", ones, False)]
+    if not beta.trainable:
+        normalized = tf.nn.batch_normalization(tf.cast(x, tf.float32), *moving, beta, gamma,
+                                               epsilon)
+        return _activation(tf.identity(tf.cast(normalized, x.dtype), "batch_norm"))
     if part := parts.current():
         normalized, statistics = part.normalize(x, gamma, beta, epsilon)
     else:

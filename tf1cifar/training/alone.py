@@ -8,7 +8,6 @@ import contextlib
 
 import tensorflow.compat.v1 as tf
 
-from tf1cifar.training import evaluation
 from tf1cifar.training.session import session_config
 
 
@@ -35,11 +34,12 @@ class Alone:
         """What a training step is fed with beside its batch."""
         return {}
 
-    def stopped_by(self, values, should_stop):
+    def stopped_by(self, loss, values, should_stop):
         """0, or the number of the signal after which all tasks stop.
 
         Args:
-          values: the values of `step_fetches`.
+          loss: the mean loss of the last steps.
+          values: the values of `step_fetches` after loss and accuracy.
           should_stop: function without arguments: the signal that this task got.
         """
         return should_stop()
@@ -48,15 +48,19 @@ class Alone:
         """The chief's value of `value`, which JSON can hold."""
         return value
 
-    def evaluate(self, session, split, prepare, trainer):
-        """(loss, accuracy, signal): `evaluation.evaluate` of a split, by all tasks together."""
-        result = evaluation.evaluate(session, split, trainer.stopping(prepare))
+    def array_of_chief(self, array, shape):
+        """The chief's float32 array of a shape, or None."""
+        return array
+
+    def evaluate(self, trainer, split, prepare):
+        """(loss, accuracy, signal) of a split, by all tasks together."""
+        result = trainer.evaluate(split, prepare)
         return result.loss, result.accuracy, 0
 
     @contextlib.contextmanager
-    def undivided(self, session, model, build, checkpoints):
-        """(session, model) of a graph without the parts of several tasks, for the export."""
-        yield session, model
+    def undivided(self, trainer, build):
+        """Give a `loop.Trainer` a graph without the parts of several tasks in the block."""
+        yield
 
     @contextlib.contextmanager
     def named_failures(self):

@@ -87,8 +87,8 @@ class Checkpoints:
                 return saved[-1][1]
             self._refuse_incomplete(self.folder)
             raise errors.UserError(f"{self.folder}: no {name} checkpoint; train longer")
-        prefix = re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", str(files.expanded(name)))
-        for path in (pathlib.Path(prefix), self.folder / prefix):
+        found = prefix(files.expanded(name))
+        for path in (pathlib.Path(found), self.folder / found):
             if path.with_name(path.name + ".index").exists():
                 return str(path)
             self._refuse_incomplete(path.parent, re.escape(path.name))
@@ -286,6 +286,11 @@ class Checkpoints:
         for path in paths:
             for suffix in SUFFIXES:
                 files.remove(pathlib.Path(path + suffix))
+
+
+def prefix(path):
+    """The path of a checkpoint, as `Saver.restore` takes it, from that of one of its files."""
+    return re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", str(path))
 
 
 def former_name(name):

@@ -35,6 +35,7 @@ from tf1cifar.training.session import (
 MESSAGE_BYTES = 8192  # of one task; the recipe and the description of the data are 2,000
 FAILED = -1  # told instead of a signal's number
 JOINING, TRAINING = 1, 2  # keys of the messages, with the two timeouts
+ARRAY = 3  # key of `Cluster.array_of_chief`
 
 
 class Cluster(alone.Alone):
@@ -93,6 +94,18 @@ class Cluster(alone.Alone):
     def of_chief(self, value):
         return self.exchange(value if self.chief else None)[0]
 
+    def array_of_chief(self, array, shape):
+        if not self.of_chief(array is not None):
+            return None
+        with tf.Graph().as_default():
+            own = tf.constant(array if self.chief else np.zeros(shape), tf.float32, shape)
+            total = tf.raw_ops.CollectiveReduceV2(
+                input=own, group_size=self.count, group_key=parts.GROUP, instance_key=ARRAY,
+                ordering_token=[], merge_op="Add", final_op="Id",
+                timeout_seconds=float(self.where.step_timeout))
+            with self.session(self.device) as session:
+                return session.run(total)
+
     def session(self, device):
         return tf.Session(self._server.target, config=self._config)
 
@@ -125,19 +138,19 @@ class Cluster(alone.Alone):
     def feed(self, should_stop):
         return {self._part.signal: should_stop()}
 
-    def stopped_by(self, values, should_stop):
-        signal = next((round(float(number)) for number in values[2] if number), 0)
-        self.ending = bool(signal) or not np.isfinite(values[0])
+    def stopped_by(self, loss, values, should_stop):
+        signal = next((round(float(number)) for number in values[0] if number), 0)
+        self.ending = bool(signal) or not np.isfinite(loss)
         return signal
 
-    def evaluate(self, session, split, prepare, trainer):
+    def evaluate(self, trainer, split, prepare):
         index, count = self.part
         size = evaluation.BATCH_SIZE  # whole batches, so that no task has an odd one
         batches = -(-len(split.labels) // size)
         rows = slice(*(size * (batches * number // count) for number in (index, index + 1)))
         own, result = Split(*(array[rows] for array in split)), [0.0, 0]
         if len(own.labels):
-            part = evaluation.evaluate(session, own, prepare)
+            part = evaluation.evaluate(trainer.session, own, prepare)
             result = [part.loss * len(own.labels), part.correct]
         results = self.exchange([*result, trainer.should_stop()])
         loss, correct = (sum(item[number] for item in results) for number in (0, 1))
@@ -146,12 +159,12 @@ class Cluster(alone.Alone):
         return loss / len(split.labels), correct / len(split.labels), signal
 
     @contextlib.contextmanager
-    def undivided(self, session, model, build, checkpoints):
+    def undivided(self, trainer, build):
         self.ending = True
         with tf.Graph().as_default(), tf.Session(config=session_config(self.device)) as session:
-            model = build()
-            checkpoints.attach()
-            yield session, model
+            trainer.model, trainer.session = build(), session
+            trainer.checkpoints.attach()
+            yield
 
     @contextlib.contextmanager
     def named_failures(self):

@@ -19,16 +19,15 @@ import tensorflow.compat.v1 as tf
 from tf1cifar import console, errors, graph
 from tf1cifar.data import base, preparation
 from tf1cifar.data.feed import Feed
-from tf1cifar.training import alone, evaluation, export
+from tf1cifar.training import alone, export, initialization, resume, tracing
 from tf1cifar.training.checkpoints import Checkpoints
-from tf1cifar.training.evaluation import averaged_weights
+from tf1cifar.training.evaluation import averaged_weights, evaluate
 from tf1cifar.training.records import Records, epoch_line
 from tf1cifar.training.run_folder import METRICS
 from tf1cifar.training.session import (
     device_name,
     initialize,
     tensorflow_errors_as_failures,
-    traced_run,
 )
 
 # The calls of session.run that --profile traces. The first ones are slower: they allocate memory.
@@ -37,7 +36,7 @@ FINITE_CHECK_IMAGES = 32  # images whose loss must be finite before weights are 
 
 
 def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lambda: 0,
-          tasks=alone.Alone()):  # noqa: B008 - it has no state
+          initial=None, tasks=alone.Alone()):  # noqa: B008 - it has no state
     """Train `recipe` on `dataset` in `folder` to its end, resuming where a run stopped.
 
     The best weights (without held-out images, the last ones) are tested in the end and exported.
@@ -50,6 +49,7 @@ def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lam
       profile: whether to trace PROFILED_RUNS to folder.profile.
       should_stop: function that returns 0, or the number of a signal: training then finishes the
         step, saves and raises `errors.Interrupted`.
+      initial: the `initialization.Initial` weights of a new run; None for those of the network.
       tasks: the tasks that train together, see `alone`.
 
     Returns:
@@ -63,7 +63,9 @@ def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lam
     """
     # Data
     training, held_out = base.hold_out(dataset.train, recipe.held_out)
-    feed = Feed(recipe, training, tasks.part)
+    mean = tasks.array_of_chief(initialization.source_mean(folder) if tasks.chief else None,
+                                training.images.shape[1:])
+    feed = Feed(recipe, training, mean, tasks.part)
     if feed.mean is not None and tasks.chief:
         preparation.write_mean_image(folder.mean_image_file, feed.mean)
     held_out = held_out._replace(images=feed.prepare(held_out.images))  # once for all epochs
@@ -81,9 +83,9 @@ def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lam
 
             # Start or resume
             trainer = Trainer(recipe, folder, model, session, feed, should_stop, profile, tasks)
-            if trainer.step and tasks.chief:
-                console.say(f"resuming from step {trainer.step} of {feed.total_steps} in "
-                            f"{folder.path}")
+            if tasks.chief:
+                initialization.begin(trainer, initial, dataset.test)
+            trainer.join()
 
             # Train
             with contextlib.closing(trainer.records):
@@ -97,22 +99,21 @@ def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lam
                         break
                     trainer.train_until(feed.epoch_end(trainer.step))
 
-            # Test and export
-            if not tasks.chief:
-                return None
-            checkpoints = trainer.checkpoints
-            with tasks.undivided(session, model, build, checkpoints) as (session, model):
-                checkpoint_step, path = checkpoints.restore_final(session)
-                session.run(model.use_averages)
-                result = evaluation.evaluate(session, dataset.test,
-                                             trainer.stopping(feed.prepare))
-                export.saved_model(session, folder.saved_model)
+                # Test and export
+                if not tasks.chief:
+                    return None
+                with tasks.undivided(trainer, build):
+                    checkpoint_step, path = trainer.checkpoints.restore_final(trainer.session)
+                    trainer.session.run(trainer.model.use_averages)
+                    result = trainer.evaluate(dataset.test, feed.prepare)
+                    trainer.records.add_result(result, checkpoint_step, dataset, feed.prepare)
+                    export.saved_model(trainer.session, folder.saved_model)
             folder.write_result({
                 "trained_steps": trainer.step,
                 "early_stopping": trainer.records.stops_early(recipe.early_stopping),
                 "checkpoint": pathlib.Path(path).name, "checkpoint_step": checkpoint_step,
                 "test_accuracy": result.accuracy, "test_correct": result.correct,
-                "test_images": len(dataset.test.labels)})
+                "test_images": len(dataset.test.labels), "parameters": graph.parameters()})
             return result
 
 
@@ -132,8 +133,8 @@ class Trainer:
 
     def __init__(self, recipe, folder, model, session, feed, should_stop=lambda: 0, profile=False,
                  tasks=alone.Alone()):  # noqa: B008
-        self.recipe, self.folder, self.session, self.tasks = recipe, folder, session, tasks
-        self.feed, self.should_stop, self.profile = feed, should_stop, profile
+        self.recipe, self.folder, self.model, self.session = recipe, folder, model, session
+        self.feed, self.should_stop, self.profile, self.tasks = feed, should_stop, profile, tasks
         self.seconds, self.images = 0.0, 0  # of the training steps of this epoch in this process
         self.session_runs, self.first_loss, self.last_loss = 0, np.nan, np.nan
         self.checkpoints = self.records = alone.Nothing()
@@ -144,17 +145,20 @@ class Trainer:
             step = self.checkpoints.restore_latest(session, required=bool(folder.read_metrics()))
         if step is None:
             initialize(session, feed)
+        self.step = step or 0
         if model.resident:
             session.run(tf.local_variables_initializer())
             for start, images, labels in feed.resident_parts():
                 session.run(model.resident.load_images, {
                     model.resident.offset: start, model.images: images, model.labels: labels})
         if tasks.chief:
-            name, _, data = folder.read_description()
-            title = console.plain(base.title(data["name"], data["directory"]))
-            self.records = Records(folder, step or 0, f"{name} on {title}")
-        self.model = tasks.start(session, model)
-        self.step = int(session.run(model.global_step))
+            self.records = Records(folder, self.step, resume.title(folder), recipe,
+                                   feed.total_steps)
+
+    def join(self):
+        """Bring all tasks to the chief's state."""
+        self.model = self.tasks.start(self.session, self.model)
+        self.step = int(self.session.run(self.model.global_step))
 
     def train_until(self, end):
         """Train up to step `end`, at most to the end of the epoch."""
@@ -164,6 +168,7 @@ class Trainer:
             self.seconds, self.images = 0.0, 0
         if not self.step and self.tasks.chief:
             self.first_loss = self.session.run(self.model.loss, self.batch_feed(0))
+            self.records.add_filters(self.session, feed.image_shape, 0)
         first, start = self.step, time.monotonic() - self.seconds
         with (contextlib.closing(feed.runs(self.step, end)) as runs,
               console.progress(end - first, f"epoch {first // feed.steps_per_epoch + 1}") as bar):
@@ -172,9 +177,10 @@ class Trainer:
                 if every and self.step % every == 0 and self.tasks.chief:
                     self.records.add_summary(self.session.run(
                         self.model.summaries, self.batch_feed(self.step)), self.step + 1)
-                loss, accuracy, signal = self.run_steps(arrays)
+                loss, accuracy, losses, signal = self.run_steps(arrays)
                 if not np.isfinite(loss):
                     raise self._diverged(loss)
+                self.records.add_losses(self.step, losses)
                 self.images += feed.images_seen(self.step, count)
                 self.step, self.last_loss = self.step + count, loss
                 self.seconds = time.monotonic() - start
@@ -191,16 +197,18 @@ class Trainer:
         """Train on `arrays`, which `Feed.runs` gave.
 
         Returns:
-          (loss, accuracy, signal): means over the steps; 0 or the signal that ends the training.
+          (mean loss, mean accuracy, all losses, 0 or the signal that ends the training).
         """
         self.session_runs += 1
         trace_file = None
         if self.profile and self.tasks.chief and self.session_runs in PROFILED_RUNS:
             trace_file = self.folder.profile / f"step-{self.step}.json"
-        values = traced_run(self.session, self.model.step_fetches, {
+        losses, accuracy, *others = tracing.run(self.session, self.model.step_fetches, {
             **dict(zip(self.model.step_inputs, arrays)), **self.tasks.feed(self.should_stop)},
             trace_file)
-        return *values[:2], self.tasks.stopped_by(values, self.should_stop)
+        loss = np.mean(losses)
+        return (loss, accuracy, np.atleast_1d(losses),
+                self.tasks.stopped_by(loss, others, self.should_stop))
 
     def batch_feed(self, step):
         """The `feed_dict` of the batch of a training step."""
@@ -216,6 +224,7 @@ class Trainer:
         """
         loss, accuracy, rate = self.session.run(
             [self.model.epoch_loss, self.model.epoch_accuracy, self.model.learning_rate])
+        self.records.add_filters(self.session, self.feed.image_shape, self.step)
         row = {**dict.fromkeys(METRICS), "epoch": self.step / self.feed.steps_per_epoch,
                "step": self.step, "learning_rate": rate, "training_loss": loss,
                "training_accuracy": accuracy}
@@ -227,7 +236,7 @@ class Trainer:
                     saved.result()  # the weights must be saved before the averages replace them
                 with averaged_weights(self.session, self.model):
                     if len(held_out.labels):
-                        loss, accuracy = self.evaluate(held_out, np.asarray)
+                        loss, accuracy = self.evaluate_together(held_out, np.asarray)
                         row.update(held_out_loss=loss, held_out_accuracy=accuracy)
                         if self.records.is_best(accuracy):
                             saved.result()
@@ -235,7 +244,7 @@ class Trainer:
                                 self.session, self.step,
                                 same_as_latest=not self.recipe.moving_average)
                     if self.recipe.test_every_epoch:
-                        row["test_accuracy"] = self.evaluate(test, self.feed.prepare)[1]
+                        row["test_accuracy"] = self.evaluate_together(test, self.feed.prepare)[1]
             finally:
                 saved.result()  # "stopped and saved" must not be printed before it is complete
         self.records.add(row)
@@ -243,20 +252,20 @@ class Trainer:
         self.records.warn_of_loss(self.first_loss, self.recipe)
 
     def evaluate(self, split, prepare):
-        """(loss, accuracy) of a split, which a signal stops."""
-        loss, accuracy, signal = self.tasks.evaluate(self.session, split, prepare, self)
-        if signal:
-            raise self._stopped(signal)
-        return loss, accuracy
-
-    def stopping(self, prepare):
-        """`prepare`, which a signal stops between two batches."""
+        """`evaluation.evaluate`, which a signal stops between two batches."""
         def prepare_or_stop(images):
             if signal := self.should_stop():
                 raise self._stopped(signal)
             return prepare(images)
 
-        return prepare_or_stop
+        return evaluate(self.session, split, prepare_or_stop)
+
+    def evaluate_together(self, split, prepare):
+        """(loss, accuracy) of a split, of which every task evaluates a part."""
+        loss, accuracy, signal = self.tasks.evaluate(self, split, prepare)
+        if signal:
+            raise self._stopped(signal)
+        return loss, accuracy
 
     def save(self):
         """Save a checkpoint of this step, if its loss on some images of its batch is finite."""
@@ -269,6 +278,7 @@ class Trainer:
         loss = self.session.run(self.model.loss, batch)
         if not np.isfinite(loss):
             raise self._diverged(loss)
+        self.records.add_time(self.step, self.images, self.seconds)
         with self.session.graph.as_default():  # each thread has its own default graph
             self.checkpoints.save(self.session, self.step)
 

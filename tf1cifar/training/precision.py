@@ -20,6 +20,7 @@ from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 from tf1cifar import errors, files, graph, machine
 from tf1cifar.data import download
 from tf1cifar.networks import gradients
+from tf1cifar.training import network_summary
 from tf1cifar.training.session import session_config, tensorflow_errors_as_failures
 
 DTYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16}
@@ -87,11 +88,8 @@ def costliest_layers(recipe, image_shape, num_classes, count=2):
         images = tf.placeholder(tf.float32, [recipe.batch_size, *image_shape])
         tf.train.create_global_step()  # for dropout
         graph.network_logits(recipe, images, num_classes, tf.constant(True))
-        for operation in built.get_operations():
-            if operation.type in ("Conv2D", "MatMul"):
-                inputs, weights = (tensor.shape.as_list() for tensor in operation.inputs)
-                if None not in inputs + weights:
-                    layers.append(Layer(operation.type, inputs, weights, bool(layers)))
+        for operation, inputs, weights, _ in network_summary.products(built):
+            layers.append(Layer(operation.type, inputs, weights, bool(layers)))
     return sorted(layers, key=lambda layer: -layer.multiplications())[:count]
 
 

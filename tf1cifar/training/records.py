@@ -1,5 +1,7 @@
-"""The records of a run: metrics.csv, TensorBoard events and the learning curve."""
+"""The records of a run: metrics.csv, times.csv, TensorBoard events and the learning curve."""
 
+import contextlib
+import math
 import sys
 import time
 
@@ -7,9 +9,12 @@ import tensorflow.compat.v1 as tf
 
 from tf1cifar import console, drawing, errors, files, recipes
 from tf1cifar.plain_paths import plain
-from tf1cifar.training import run_folder
+from tf1cifar.training import board, csv_rows
 
 LINE_WIDTH = 79  # columns of the line that ends an epoch
+CURVE_WAIT = 20  # the curve is drawn after an epoch if so many times its drawing time has passed
+DEFAULT = recipes.Recipe()
+LOSSES = 100  # the smallest number of losses of single batches that a long run records
 LARGE_LOSS = 10  # an epoch with a loss of so many times that of the first batch is told
 
 # With these settings of a tutorial, whatever the others are, a large loss is what the tutorial has.
@@ -25,29 +30,39 @@ class Records:
       step: training step from which the run goes on. Rows and events of later steps, written
         before a kill, are dropped.
       title: heading of the learning curve.
+      recipe: the `recipes.Recipe`, whose settings are TensorBoard's hyperparameters.
+      total_steps: number of training steps of the whole run.
     """
 
-    def __init__(self, folder, step, title):
+    def __init__(self, folder, step, title, recipe=DEFAULT, total_steps=1):
         self.folder, self.title, self.warned = folder, title, False
+        self.next_curve = 0.0  # time at which the curve is drawn next, in seconds
+        self.loss_every = max(1, total_steps // LOSSES)
         self.rows = [row for row in folder.read_metrics() if row["step"] <= step]
-        recorded = {row["step"] for row in self.rows}
+        self.times = [row for row in folder.read_times() if row["step"] <= step]
+        self.timed = 0, 0.0  # images and seconds of this epoch that are in times.csv
+        recorded = {row["step"] for row in self.rows} | ({0} if step else set())
 
         def keep(event):
-            of_epoch = any(value.tag.startswith("epoch/") for value in event.summary.value)
-            return event.step <= step and (not of_epoch or event.step in recorded)
+            tags = [value.tag for value in event.summary.value]
+            of_epoch = any(tag.startswith("epoch/") for tag in tags)
+            return (event.step <= step and (not of_epoch or event.step in recorded)
+                    and not any(tag.startswith(board.WRITTEN_ANEW) for tag in tags))
 
-        folder.events.mkdir(exist_ok=True)
-        earlier = sorted(folder.events.glob("*tfevents*"))
+        _move_old_events(folder)
+        earlier = folder.event_files()
         for path in earlier:
             rewrite_events(path, keep)
         # TensorFlow's FileWriter writes in a thread that hides errors, such as a full disk, and
         # loses what it buffers in a kill. A TFRecordWriter that is flushed does neither.
         self.writer = tf.io.TFRecordWriter(
-            plain(folder.events / f"events.out.tfevents.{time.time_ns()}"))
+            plain(folder.path / f"events.out.tfevents.{time.time_ns()}"))
         self._write(file_version="brain.Event:2")
         if not any(path.exists() for path in earlier):
             self._write(graph_def=tf.get_default_graph().as_graph_def(
                 add_shapes=True).SerializeToString())
+        self._write(summary=tf.Summary(value=board.hyperparameters(
+            recipes.to_dict(recipe))))
         # Makes a running TensorBoard, which has read the earlier files, drop the later steps too.
         self._write(step=step + 1, session_log=tf.SessionLog(status=tf.SessionLog.START))
         self.writer.flush()
@@ -80,20 +95,75 @@ class Records:
         self._write(step=step, summary=tf.Summary.FromString(summary))
         self.writer.flush()
 
+    def add_losses(self, step, losses):
+        """Write losses of single batches, at every so many steps the same whatever call ran them.
+
+        Args:
+          step: number of steps before the first loss.
+          losses: float [S], the losses of S steps that follow one another.
+        """
+        for number, loss in enumerate(losses, step + 1):
+            if number % self.loss_every == 0:
+                self._write(step=number, summary=tf.Summary(value=[
+                    tf.Summary.Value(tag="batch/loss", simple_value=loss)]))
+                self.writer.flush()
+
+    def add_time(self, step, images, seconds):
+        """Record the time of the steps before the checkpoint of `step`, which is saved next.
+
+        A run that resumes from that checkpoint goes on from this record.
+
+        Args:
+          step: number of training steps done.
+          images, seconds: of the training steps of this epoch in this process, up to `step`.
+        """
+        before, self.timed = self.timed, (images, seconds)
+        if images > before[0]:
+            self.times.append({"step": step, "images": images - before[0],
+                               "seconds": round(seconds - before[1], 4)})
+            self.folder.write_times(self.times)
+
+    def add_filters(self, session, image_shape, step):
+        """Write the first layer's weights of this step as a picture, see `board.filters`."""
+        weights = session.run(tf.trainable_variables()[0])
+        self._write(step=step, summary=tf.Summary(value=board.filters(
+            "epoch/filters", weights, image_shape)))
+        self.writer.flush()
+
+    def add_result(self, result, checkpoint_step, dataset, prepare):
+        """Write the result of the run for TensorBoard.
+
+        Args:
+          result: the `Evaluation` of the test images.
+          checkpoint_step: the training step whose weights were tested.
+          dataset: the `base.Dataset`.
+          prepare: function of uint8 images -> float32 pixels.
+        """
+        held_out = [row["held_out_accuracy"] for row in self.rows if row["step"] == checkpoint_step]
+        with self._may_fail_to_draw("confusion matrix"):
+            self._write(step=self.rows[-1]["step"], summary=tf.Summary(value=board.result(
+                result, *held_out, dataset, prepare, self.title)))
+            self.writer.flush()
+
     def add(self, row):
         """Record an epoch: write its events, then its line of metrics.csv, which makes it count.
+
+        The learning curve is drawn too, of short epochs not after each, so that it takes little.
 
         Args:
           row: dictionary of numbers with the keys `run_folder.METRICS`; None for a missing figure.
         """
+        self.timed = 0, 0.0
         self._write(step=row["step"], summary=tf.Summary(value=[
             tf.Summary.Value(tag=f"epoch/{name}", simple_value=value) for name, value in row.items()
             if value is not None and name not in ("epoch", "step")]))
         self.writer.flush()
         # Numbers as a later start will read them: NumPy writes 0.0001 as 1e-04, Python as 0.0001.
-        self.rows.append({name: value if value is None else run_folder.cell_value(str(value))
+        self.rows.append({name: value if value is None else csv_rows.cell_value(str(value))
                           for name, value in row.items()})
         self.folder.write_metrics(self.rows)
+        if time.monotonic() >= self.next_curve:
+            self._draw_curve()
 
     def warn_of_loss(self, first_loss, recipe):
         """Say once, on standard error, if the last epoch's loss is far above the first batch's.
@@ -116,6 +186,17 @@ class Records:
     def _write(self, **content):
         self.writer.write(tf.Event(wall_time=time.time(), **content).SerializeToString())
 
+    @contextlib.contextmanager
+    def _may_fail_to_draw(self, figure):
+        """Make a line on standard error of a figure that matplotlib cannot draw in the block."""
+        try:
+            yield
+        except (OSError, errors.Failure, errors.Interrupted, tf.errors.OpError):
+            raise
+        except Exception as error:  # whatever a person's settings of matplotlib lead to
+            print(f"no {figure} is drawn, since matplotlib fails: {console.cut(error)}",
+                  file=sys.stderr)
+
     def close(self):
         """Close the events file and draw the learning curve, if the run is still in its folder.
 
@@ -127,14 +208,30 @@ class Records:
             self.writer.close()
             self.folder.require_present()
             if self.rows:
-                files.save_figure(drawing.learning_curve(self.rows, self.title),
-                                  self.folder.learning_curve)
+                self._draw_curve()
         except (OSError, errors.Failure, tf.errors.OpError):
             if not failed:
                 raise
-        except Exception as error:  # whatever a person's settings of matplotlib lead to
-            print(f"no learning curve is drawn, since matplotlib fails: {console.cut(error)}",
-                  file=sys.stderr)
+
+    def _draw_curve(self):
+        """Draw the learning curve, unless matplotlib has failed before."""
+        if self.next_curve == math.inf:
+            return
+        start, self.next_curve = time.monotonic(), math.inf
+        with self._may_fail_to_draw("learning curve"):
+            files.save_figure(drawing.learning_curve(self.rows, self.title),
+                              self.folder.learning_curve)
+            now = time.monotonic()
+            self.next_curve = now + CURVE_WAIT * (now - start)
+
+
+def _move_old_events(folder):
+    """Move the events of a run of an older version, so that TensorBoard does not see two runs."""
+    if folder.old_events.is_dir() and not folder.old_events.is_symlink():
+        for path in folder.old_events.glob("events.out.tfevents.*"):
+            path.rename(folder.path / path.name)
+        with contextlib.suppress(OSError):  # somebody's file is in it
+            folder.old_events.rmdir()
 
 
 def epoch_line(row, total_steps, images, seconds):

@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import dataclasses
 import functools
 import os.path
 
@@ -36,7 +37,7 @@ def prepare_function(folder, recipe):
 
 
 @contextlib.contextmanager
-def restored(folder, checkpoint=None, via="saver", device="auto"):
+def restored(folder, checkpoint=None, via="saver", device="auto", precision=None):
     """A session on a graph that holds a run's weights; the graph is the default one.
 
     Args:
@@ -46,6 +47,7 @@ def restored(folder, checkpoint=None, via="saver", device="auto"):
         imports the graph that was saved with the checkpoint; 'saved_model' loads the SavedModel
         that training writes at its end.
       device: see `session.session_config`.
+      precision: the precision in which 'saver' builds the graph; None for the run's own.
 
     Yields:
       (session, path): the session, and the path of the restored checkpoint or SavedModel.
@@ -55,6 +57,7 @@ def restored(folder, checkpoint=None, via="saver", device="auto"):
       errors.Failure: TensorFlow cannot read the checkpoint or the graph.
     """
     _, recipe, data = folder.read_description()
+    recipe = dataclasses.replace(recipe, precision=precision or recipe.precision)
     num_classes = len(data["class_names"])
     shape = preparation.prepared_shape(data["image_shape"], recipe.preparation)
     if via == "saved_model":

@@ -1,6 +1,7 @@
 """The decision about a run folder: which one, and start anew, resume or leave a finished run alone.
 
     run_name        the name of a run, from which titles and the default folder are made
+    title           the heading of a run's figures
     default_folder  the run folder of a command that names none
     decide          start anew, resume, or leave a finished run alone
     changes         what is different since the run began and decides over its bits
@@ -10,7 +11,8 @@ import dataclasses
 import sys
 from typing import NamedTuple
 
-from tf1cifar import errors, recipes
+from tf1cifar import console, errors, recipes
+from tf1cifar.training import sources
 from tf1cifar.training.checkpoints import Checkpoints
 from tf1cifar.training.run_folder import RunFolder
 
@@ -36,6 +38,13 @@ def run_name(name, recipe):
     if recipe.network == recipes.RECIPES[name].network:
         return name
     return f"{name} with network {recipe.network}"
+
+
+def title(folder):
+    """The heading of the figures of the run in a `run_folder.RunFolder`."""
+    from tf1cifar.data import base
+    name, _, dataset = folder.read_description()
+    return console.plain(f"{name} on {base.title(dataset['name'], dataset['directory'])}")
 
 
 def default_folder(name, recipe, description):
@@ -70,7 +79,7 @@ def default_folder(name, recipe, description):
     return RunFolder("-".join([f"runs/{name}", *changed]))
 
 
-def decide(folder, recipe, description, overwrite=False):
+def decide(folder, recipe, description, overwrite=False, source=None, asked=()):
     """Decide between a new run, a resumed one and a finished one.
 
     Args:
@@ -78,6 +87,7 @@ def decide(folder, recipe, description, overwrite=False):
       recipe: the `recipes.Recipe` of the command.
       description: the dictionary of `data.describe`.
       overwrite: whether to delete a run that is there.
+      source, asked: the `sources.Source` of the initial weights and the list of --map.
 
     Returns:
       A `Plan`. The precision of a new run may still be 'auto', see `precision.choose`.
@@ -100,7 +110,8 @@ def decide(folder, recipe, description, overwrite=False):
 
     _, run, dataset = folder.read_description()
     recipe = keep_choices(recipe, run)
-    changed = recipes.differences(run, recipe)
+    changed = (recipes.differences(run, recipe)
+               + sources.differences(folder, source, asked))
     other_images = _other_images(dataset, description)
     if not changed and other_images and not _same_numbers(dataset, description):
         changed = [other_images]

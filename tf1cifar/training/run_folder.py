@@ -3,7 +3,8 @@
     recipe.json         settings, data set, versions
     checkpoints/        model.ckpt-STEP after every epoch, best-STEP for the best one so far
     metrics.csv         one line for each epoch
-    events/             TensorBoard
+    times.csv           the time that the training steps before each checkpoint took
+    events.out.tfevents.*   TensorBoard, which names the run after this folder
     learning_curve.png  error of each epoch
     result.json         the final accuracy and the checkpoint on which it was measured
     saved_model/        that checkpoint as a SavedModel
@@ -14,16 +15,16 @@ This module imports neither TensorFlow nor NumPy: a script decides about a run b
 """
 
 import contextlib
-import csv
 import errno
-import io
 import re
 
 from tf1cifar import console, errors, files, locks, recipes
+from tf1cifar.training import csv_rows
 from tf1cifar.training.checkpoints import Checkpoints
 
 METRICS = ["epoch", "step", "learning_rate", "training_loss", "training_accuracy",
            "held_out_loss", "held_out_accuracy", "test_accuracy"]
+TIMES = ["step", "images", "seconds"]
 RESULT = {"trained_steps": int, "early_stopping": int, "checkpoint": str, "checkpoint_step": int,
           "test_accuracy": float, "test_correct": int, "test_images": int}
 MAX_IMAGES, MAX_SIZE = 10 ** 8, 1024  # of a data set; the largest are far below
@@ -37,7 +38,8 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.recipe_file = self.path / "recipe.json"
         self.metrics_file = self.path / "metrics.csv"
-        self.events = self.path / "events"
+        self.times_file = self.path / "times.csv"
+        self.old_events = self.path / "events"  # of older versions, for events.out.tfevents.*
         self.learning_curve = self.path / "learning_curve.png"
         self.result_file = self.path / "result.json"
         self.mean_image_file = self.path / "mean_image.npy"
@@ -45,8 +47,8 @@ class RunFolder:
         self.profile = self.path / "profile"
         self.lock_file = self.path / ".lock"
         self._identities = None  # of the folder that is locked, and of its lock
-        self._items = (self.recipe_file, self.checkpoints, self.metrics_file, self.events,
-                       self.learning_curve, self.result_file, self.saved_model,
+        self._items = (self.recipe_file, self.checkpoints, self.metrics_file, self.times_file,
+                       self.old_events, self.learning_curve, self.result_file, self.saved_model,
                        self.mean_image_file, self.profile)
 
     def has_recipe(self):
@@ -59,7 +61,12 @@ class RunFolder:
 
     def leftover_files(self):
         """The existing files and folders whose names are those of a run's files."""
-        return [item for item in self._items if item.exists() or item.is_symlink()]
+        return [item for item in (*self._items, *self.event_files())
+                if item.exists() or item.is_symlink()]
+
+    def event_files(self):
+        """The files of TensorBoard's events, the oldest first."""
+        return sorted(self.path.glob("events.out.tfevents.*"))
 
     @contextlib.contextmanager
     def locked(self):
@@ -133,14 +140,14 @@ class RunFolder:
 
         A part of the run that is a link is left as it is.
         """
-        for folder in (self.events, self.profile):
+        for folder in (self.old_events, self.profile):
             locks.remove_scratch(folder)
         # What older versions of this project, which had no scratch folders, left.
         for item in self._items:
             files.remove(item.with_name(f".{item.name}.part"))
         files.remove(self.saved_model.with_name(f".{self.saved_model.name}.old.part"))
-        if self.events.is_dir() and not self.events.is_symlink():
-            for item in list(self.events.iterdir()):
+        if self.old_events.is_dir() and not self.old_events.is_symlink():
+            for item in list(self.old_events.iterdir()):
                 if re.fullmatch(r"\.events\.out\.tfevents\.\d+.*\.part", item.name):
                     files.remove(item)
         Checkpoints(self.checkpoints).tidy()
@@ -150,7 +157,7 @@ class RunFolder:
         for item in reversed(self.leftover_files()):  # recipe.json, which marks a run, comes last
             files.remove(item)
 
-    def write_description(self, name, recipe, dataset, versions, changes=()):
+    def write_description(self, name, recipe, dataset, versions, changes=(), initial=None):
         """Write recipe.json.
 
         Args:
@@ -159,10 +166,12 @@ class RunFolder:
           dataset: the dictionary of `data.describe`.
           versions: dictionary of str, the packages and the machine with which the run began.
           changes: list of dictionaries, see `read_versions`.
+          initial: what `sources.record` gives back, None for a start from scratch.
         """
         files.write_json(self.recipe_file, {
             "format": recipes.FORMAT, "name": name, "recipe": recipes.to_dict(recipe),
             "dataset": dataset, "versions": versions,
+            **({"initial_weights": initial} if initial else {}),
             **({"changes": changes} if changes else {})})
 
     def read_description(self):
@@ -189,6 +198,10 @@ class RunFolder:
         except (TypeError, ValueError) as error:
             raise errors.UserError(f"{self.recipe_file}: damaged; {error}") from error
         return name, recipe, dataset
+
+    def read_format(self):
+        """The format number of recipe.json, 1 for a file without one."""
+        return files.read_json(self.recipe_file).get("format", 1)
 
     def read_versions(self):
         """What recipe.json says about the processes that trained; what makes no sense is left out.
@@ -252,25 +265,30 @@ class RunFolder:
         Raises:
           errors.UserError: the file is damaged.
         """
-        if not self.metrics_file.exists():
-            return []
-        try:
-            rows = list(csv.DictReader(io.StringIO(files.read_text(self.metrics_file), newline="")))
-            if any(list(row) != METRICS for row in rows):
-                raise ValueError(f"its columns are not {', '.join(METRICS)}")
-            rows = [{name: cell_value(value) for name, value in row.items()} for row in rows]
-            if any(row[name] is None for row in rows for name in METRICS[:5]):
-                raise ValueError("a figure is missing")
-        except (ValueError, OverflowError, csv.Error) as error:
-            raise errors.UserError(f"{self.metrics_file}: damaged; {error}") from error
-        return rows
+        return csv_rows.read(self.metrics_file, METRICS, METRICS[:5])
 
     def write_metrics(self, rows):
         """Replace metrics.csv by `rows`, dictionaries with the keys METRICS."""
-        with files.replacing(self.metrics_file, newline="") as out:
-            writer = csv.DictWriter(out, METRICS)
-            writer.writeheader()
-            writer.writerows(rows)
+        csv_rows.write(self.metrics_file, METRICS, rows)
+
+    def read_times(self):
+        """The rows of times.csv: of runs that older versions trained, none.
+
+        Returns:
+          A list of dictionaries with step, images and seconds: `seconds` is the time of the
+          training steps with `images` images that ended at `step`.
+
+        Raises:
+          errors.UserError: the file is damaged.
+        """
+        return csv_rows.read(self.times_file, TIMES, TIMES)
+
+    def write_times(self, rows):
+        """Replace times.csv by `rows`, dictionaries with the keys TIMES.
+
+        No other file has times in it: the rest of a run is the same after every undisturbed start.
+        """
+        csv_rows.write(self.times_file, TIMES, rows)
 
 
 def _identity(path):
@@ -302,12 +320,3 @@ def _check_description(name, dataset, recipe):
             and 1 < len(names) <= 1000)
     if not good:
         raise ValueError("its description of the data set makes no sense")
-
-
-def cell_value(text):
-    """The content of a cell of metrics.csv: an int, a float, or None when it is empty."""
-    if not text:
-        return None
-    value = int(text) if text.isdecimal() else float(text)
-    float(value)  # raises OverflowError for numbers that nobody can plot
-    return value

@@ -4,7 +4,6 @@
     unused_gpu                     the reason why a GPU is not used, and the remedy
     initialize                     the values of all variables before the first step
     device_name                    the device that a session computes on, in words
-    traced_run                     `session.run`, which can write a trace of its operations
     tensorflow_errors_as_failures  a context that shortens TensorFlow's errors
     short_message                  the line of a TensorFlow error that has the cause
 """
@@ -16,7 +15,7 @@ import sys
 
 import tensorflow.compat.v1 as tf
 
-from tf1cifar import console, errors, files, machine, plain_paths
+from tf1cifar import console, errors, machine, plain_paths
 from tf1cifar.data import whitening
 from tf1cifar.networks import layers
 
@@ -91,30 +90,6 @@ def device_name(session):
     """
     kinds = {device.device_type for device in session.list_devices()}
     return "GPU" if "GPU" in kinds else "CPU"
-
-
-def traced_run(session, fetches, feed_dict, trace_file=None):
-    """Call `session.run`, and write a trace of its operations if a file is given.
-
-    Args:
-      session: the session.
-      fetches, feed_dict: the arguments of `session.run`.
-      trace_file: `pathlib.Path` of a file for chrome://tracing; None for no trace.
-
-    Returns:
-      The values of `fetches`.
-    """
-    if trace_file is None:
-        return session.run(fetches, feed_dict)
-    # `timeline` is private, but TensorFlow has no other writer of traces for a browser.
-    from tensorflow.python.client import timeline
-    metadata = tf.RunMetadata()
-    values = session.run(fetches, feed_dict,
-                         tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE), metadata)
-    trace_file.parent.mkdir(exist_ok=True)
-    with files.replacing(trace_file) as out:
-        out.write(timeline.Timeline(metadata.step_stats).generate_chrome_trace_format())
-    return values
 
 
 @contextlib.contextmanager

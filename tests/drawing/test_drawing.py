@@ -1,4 +1,4 @@
-"""drawing.py: the pixels, lines and texts of the figures."""
+"""The pixels, lines and texts of the figures."""
 
 import matplotlib
 import numpy as np
@@ -99,7 +99,7 @@ def test_channels_are_written_in_the_colours_of_the_scale(tmp_path):
     files.save_figure(drawing.channels(data, "any"), tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as file:
         written = np.asarray(file.convert("RGB"))
-    colours = matplotlib.colormaps["RdBu_r"](np.clip(data[0] / 0.995 / 2 + 0.5, 0, 1), bytes=True)
+    colours = matplotlib.colormaps["cividis"](np.clip(data[0] / 0.995 / 2 + 0.5, 0, 1), bytes=True)
     for y in range(2):
         for x in range(2):
             for channel in range(3):
@@ -121,7 +121,7 @@ def test_filters_have_a_scale_with_zero_in_the_middle():
     lowest, highest = shown(figure).get_clim()
     assert lowest == -highest
     assert np.percentile(values, 98) < highest <= values.max()
-    assert shown(figure).get_cmap().name == "RdBu_r"
+    assert shown(figure).get_cmap().name == "cividis"
 
 
 @pytest.mark.parametrize("shape, words", [
@@ -304,28 +304,35 @@ def test_confusion_matrix_of_many_classes_is_readable(classes, named):
     assert len(figure.axes[0].texts) == (400 if classes == 20 else 0)
 
 
-def row(epoch, training, held_out=None, test=None):
+def row(epoch, training, held_out=None, test=None, loss=1.0):
     return {"epoch": epoch, "training_accuracy": training, "held_out_accuracy": held_out,
-            "test_accuracy": test}
+            "test_accuracy": test, "training_loss": loss, "held_out_loss": held_out}
 
 
-def test_learning_curve_shows_the_errors_of_every_epoch_on_a_log_axis():
-    rows = [row(1, 0.5, 0.4), row(2, 0.75, None, 0.6), row(3, 1.0, 0.9, 0.7)]
-    axes = drawing.learning_curve(rows, "lrn_cnn on cifar10").axes[0]
-    assert axes.get_title() == "lrn_cnn on cifar10"
-    assert axes.get_xlabel() == "epoch"
-    assert axes.get_ylabel() == "error (share that is wrong)"
-    assert axes.get_yscale() == "log"
-    curves = {line.get_label(): (list(line.get_xdata()), line.get_ydata()) for line in axes.lines}
-    assert list(curves) == [text.get_text() for text in axes.get_legend().get_texts()] == [
-        "training (while it learns)", "held out", "test"]
-    for label, epochs, errors in (  # an error of 0 has no place on a log axis
-            ("training (while it learns)", [1, 2], [0.5, 0.25]),
-            ("held out", [1, 3], [0.6, 0.1]), ("test", [2, 3], [0.4, 0.3])):
-        assert curves[label][0] == epochs
-        np.testing.assert_allclose(curves[label][1], errors)
-    assert axes.xaxis.get_gridlines()[0].get_visible() and axes.yaxis.get_gridlines()[
-        0].get_visible()
+def curves(axes):
+    return {line.get_label(): (list(line.get_xdata()), line.get_ydata()) for line in axes.lines}
+
+
+def test_learning_curve_shows_errors_beside_losses_on_log_axes():
+    rows = [row(1, 0.5, 0.4, loss=2.5), row(2, 0.75, None, 0.6, 1.5), row(3, 1.0, 0.9, 0.7, 0.0)]
+    figure = drawing.learning_curve(rows, "lrn_cnn on $cifar10")
+    assert figure.get_suptitle() == "lrn_cnn on $cifar10"
+    errors, losses = figure.axes
+    assert errors.get_ylabel() == "error (share that is wrong)" and losses.get_ylabel() == "loss"
+    for axes in figure.axes:
+        assert axes.get_xlabel() == "epoch" and axes.get_yscale() == "log"
+        assert axes.yaxis.get_gridlines()[0].get_visible()
+        assert len({line.get_linestyle() for line in axes.lines}) == len(axes.lines)  # in gray too
+    labels = [text.get_text() for text in errors.get_legend().get_texts()]
+    assert list(curves(errors)) == labels == ["training (while it learns)", "held out", "test"]
+    for found, label, epochs, values in (  # a zero has no place on a log axis
+            (errors, "training (while it learns)", [1, 2], [0.5, 0.25]),
+            (errors, "held out", [1, 3], [0.6, 0.1]), (errors, "test", [2, 3], [0.4, 0.3]),
+            (losses, "training (while it learns)", [1, 2], [2.5, 1.5]),
+            (losses, "held out", [1, 3], [0.4, 0.9])):
+        assert curves(found)[label][0] == epochs
+        np.testing.assert_allclose(curves(found)[label][1], values)
+    figure.canvas.draw()
 
 
 def test_learning_curve_of_one_epoch_has_only_the_measured_curves():
@@ -338,6 +345,36 @@ def test_learning_curve_of_one_epoch_has_only_the_measured_curves():
 def test_learning_curve_without_errors_is_empty():
     axes = drawing.learning_curve([row(1, 1.0), row(2, 1.0)], "any").axes[0]
     assert not axes.lines and axes.get_legend() is None
+
+
+def test_learning_curve_labels_a_narrow_range_with_different_numbers():
+    figure = drawing.learning_curve([row(1, 0.09), row(2, 0.1)], "any")
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    shown = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert len(shown) >= 2 and len(set(shown)) == len(shown)
+    np.testing.assert_allclose([float(text) for text in shown], axes.get_yticks(), rtol=1e-9)
+    assert axes.get_ylim()[0] < 0.9 and axes.get_ylim()[1] > 0.91
+    assert not axes.yaxis.get_minorticklabels()
+
+
+def test_log_ticks_are_right_on_any_range():
+    rng = np.random.default_rng(0)
+    for _ in range(2000):
+        lowest = 10 ** rng.uniform(-6, 6)
+        highest = lowest * 10 ** 10 ** rng.uniform(-3, 1)
+        ticks, labels = drawing.log_ticks(lowest, highest)
+        assert 2 <= len(ticks) <= 10, (lowest, highest)
+        assert lowest <= min(ticks) and max(ticks) <= highest
+        assert len(set(labels)) == len(labels)
+        np.testing.assert_allclose([float(label) for label in labels], ticks, rtol=1e-6)
+
+
+def test_learning_rates_are_drawn_from_zero():
+    rows = [{"epoch": epoch, "learning_rate": rate} for epoch, rate in ((1, 0.1), (2, 0.01))]
+    (axes,) = drawing.learning_rates(rows, "any").axes
+    (line,) = axes.lines
+    assert list(line.get_ydata()) == [0.1, 0.01] and axes.get_ylim()[0] == 0
 
 
 def test_neighbour_correlation():
