@@ -17,9 +17,10 @@ import argparse
 import dataclasses
 import pathlib
 import platform
+import signal
 
 from tf1cifar import console, errors, machine, recipes, signals
-from tf1cifar.training import resume, sources
+from tf1cifar.training import hosts, resume, sources
 from tf1cifar.training.run_folder import RunFolder
 
 EXAMPLES = """examples:
@@ -36,7 +37,8 @@ def parse_arguments(arguments=None):
     Returns:
       (recipe, options): a `recipes.Recipe`, and a namespace with recipe (its name),
       list_recipes, summary, data_dir, run_dir, device, profile, overwrite, map, source (a
-      `sources.Source` or None) and dataset_named (whether --dataset is on the line).
+      `sources.Source` or None), dataset_named (whether --dataset is on the line), words (the
+      command line) and the options of `hosts.add_arguments`.
 
     Raises:
       errors.UserError: the command line has a mistake.
@@ -81,10 +83,12 @@ def parse_arguments(arguments=None):
     groups[recipes.REPORTS].add_argument(
         "--profile", action="store_true", help="write traces of three calls of session.run to "
         "R/profile/, for chrome://tracing or ui.perfetto.dev")
+    hosts.add_arguments(parser)
     parser.add_argument("--list-recipes", action="store_true", help="list the recipes and exit")
     parser.add_argument("--summary", action="store_true",
                         help="print the layers of the network and exit")
     options = parser.parse_args(arguments)
+    options.words = parser.words(arguments)
 
     if options.map and not source:
         raise errors.UserError("--map says where initial weights come from; give --init-from too")
@@ -187,12 +191,18 @@ def load_data(recipe, options):
         if options.dataset_named:
             raise errors.UserError(f"no data set {recipe.dataset}: {error}. {hint}") from error
         title = data.TITLES[recipe.dataset]
+        if console.progress.silent:  # the chief says it
+            return _shapes(recipe)
         print(f"NO {title} HERE: {error}; not in the usual folders or the cache either.\n"
               f"TRAINING ON THE BUILT-IN DATA SET shapes INSTEAD: no figure below is {title}'s.\n"
               f"{hint} Then run this command again{' with --overwrite' * bool(options.run_dir)}.",
               file=sys.stderr)
-        recipe = dataclasses.replace(recipe, dataset="shapes")
-        return recipe, data.load("shapes")
+        return _shapes(recipe)
+
+
+def _shapes(recipe):
+    from tf1cifar import data
+    return dataclasses.replace(recipe, dataset="shapes"), data.load("shapes")
 
 
 def print_summary(recipe, image_shape, num_classes):
@@ -210,14 +220,27 @@ def print_summary(recipe, image_shape, num_classes):
         console.say(line)
 
 
-def check(recipe, description):
-    """Raise an `errors.UserError` if the recipe cannot be trained on the data set described."""
+def check(recipe, description, where=None):
+    """Raise an `errors.UserError` if the recipe cannot be trained on the data set described.
+
+    Args:
+      where: the `hosts.Hosts` of several tasks, None for a training in one process.
+    """
     from tf1cifar.data import preparation
     if description["training_images"] < 1:
         raise errors.UserError(f"--held-out {recipe.held_out} leaves no image to train on")
     if "hue" in recipe.augment and description["image_shape"][-1] != 3:
         raise errors.UserError(f"--augment hue needs colours, and {recipe.dataset} has none")
     preparation.prepared_shape(description["image_shape"], recipe.preparation)
+    if where:
+        from tf1cifar.data import feed
+        tasks, images = len(where.addresses), description["training_images"]
+        smallest = feed.smallest_batch(images, recipe.batch_size, recipe.order)
+        if smallest < tasks:
+            raise errors.UserError(
+                f"{tasks} tasks need an image each of every batch, but --batch-size "
+                f"{recipe.batch_size} divides the {images:,} training images so that a batch has "
+                f"{smallest}; give another --batch-size or fewer tasks")
 
 
 def oversized_batch(recipe, images):
@@ -265,14 +288,22 @@ def main(arguments=None):
     recipe, options = parse_arguments(arguments)
     if options.list_recipes:
         return list_recipes()
+    line = hosts.not_needed(options, os.environ)
+    if line:
+        return print(line)
     if options.summary and recipe.dataset != "folders":  # which needs no data
         from tf1cifar import data
         with console.quiet_tensorflow():
             return print_summary(recipe, *data.FORMS[recipe.dataset])
+    where = hosts.from_options(options, os.environ)
+    if options.processes > 1 and not where and not options.summary:
+        return hosts.launch(__file__, options.words, options.processes)
+    if where and not where.chief and not options.summary:
+        return work(where, recipe, options)
     recipe, dataset = load_data(recipe, options)
     from tf1cifar import data
     description = data.describe(dataset, recipe)
-    check(recipe, description)
+    check(recipe, description, where)
     if options.summary:
         with console.quiet_tensorflow():
             return print_summary(recipe, description["image_shape"], len(dataset.class_names))
@@ -284,32 +315,76 @@ def main(arguments=None):
         plan = resume.decide(folder, recipe, description, options.overwrite, options.source,
                              options.map)
         if plan.finished:
-            return print(plan.finished)
-        images = description["training_images"]
-        console.say(f"recipe {resume.run_name(options.recipe, recipe)} on {dataset.name} "
-                    f"({dataset.directory}): {images:,} training, "
-                    f"{description['held_out_images']:,} held-out and "
-                    f"{description['test_images']:,} test images")
-        if dataset.name == "folders":  # whose classes may be other folders than were meant
-            console.say(class_line(dataset.class_names))
-        if dataset.note:
-            console.say(dataset.note)
-        if recipe.batch_size > images:
-            print(oversized_batch(recipe, images), file=sys.stderr)
-        if few_steps(recipe, images):
-            print(few_steps(recipe, images), file=sys.stderr)
-        train(plan, dataset, folder, options)
+            print(plan.finished)
+        else:
+            images = description["training_images"]
+            console.say(f"recipe {resume.run_name(options.recipe, recipe)} on {dataset.name} "
+                        f"({dataset.directory}): {images:,} training, "
+                        f"{description['held_out_images']:,} held-out and "
+                        f"{description['test_images']:,} test images")
+            if dataset.name == "folders":  # whose classes may be other folders than were meant
+                console.say(class_line(dataset.class_names))
+            if dataset.note:
+                console.say(dataset.note)
+            if recipe.batch_size > images:
+                print(oversized_batch(recipe, images), file=sys.stderr)
+            if few_steps(recipe, images):
+                print(few_steps(recipe, images), file=sys.stderr)
+        if where:
+            lead(where, recipe, plan, dataset, folder, options)
+        elif not plan.finished:
+            train(plan, dataset, folder, options)
     return None
 
 
-def train(plan, dataset, folder, options):
-    """Train as planned in the locked run folder, and print the result."""
+def lead(where, recipe, plan, dataset, folder, options):
+    """Be the chief of several tasks: tell the others whether to train, and `train`."""
+    with console.quiet_tensorflow():
+        from tf1cifar.training import cluster
+    with cluster.join(where, options.device, recipe, plan.description) as tasks:
+        if plan.finished:
+            tasks.of_chief(None)
+        else:
+            train(plan, dataset, folder, options, tasks)
+
+
+def work(where, recipe, options):
+    """Be another task than the chief: train what the chief says, and write and print nothing."""
+    console.progress.silent = True
+    recipe, dataset = load_data(recipe, options)
+    from tf1cifar import data
+    description = data.describe(dataset, recipe)
+    check(recipe, description, where)
+    with console.quiet_tensorflow():
+        from tf1cifar.training import cluster, loop
+    with cluster.join(where, options.device, recipe, description) as tasks:
+        chosen = tasks.of_chief(None)
+        if chosen:
+            with signals.caught() as caught:
+                loop.train(recipes.from_dict(chosen), dataset, None, options.device,
+                           should_stop=lambda: stop_signal(caught, where), tasks=tasks)
+
+
+def stop_signal(caught, where):
+    """The signal that ends the training: one that this process got, or its launcher's end."""
+    if caught:
+        return caught[0]
+    return signal.SIGTERM if where and where.launcher_gone() else 0
+
+
+def train(plan, dataset, folder, options, tasks=None):
+    """Train as planned in the locked run folder, and print the result.
+
+    Args:
+      tasks: a `cluster.Cluster` whose chief this process is; None for a training in one process.
+    """
     with console.quiet_tensorflow() as tf:
         import matplotlib
         import numpy
 
         from tf1cifar.data import base, preparation
-        from tf1cifar.training import initialization, loop, precision, session
+        from tf1cifar.training import alone, initialization, loop, precision, session
+    tasks = tasks or alone.Alone()
     session.session_config(options.device)  # raises if the device does not exist
     gpu = session.unused_gpu() if options.device == "auto" else ""
     if gpu:
@@ -320,6 +395,7 @@ def train(plan, dataset, folder, options):
         chosen, line = precision.choose(recipe, shape, len(dataset.class_names), options.device)
         recipe = dataclasses.replace(recipe, precision=chosen)
         console.say(line)
+    tasks.of_chief(recipes.to_dict(recipe))
     initial = None
     if not plan.resume:
         initial = initialization.read(options.source, recipe, plan.description, options.map)
@@ -331,7 +407,7 @@ def train(plan, dataset, folder, options):
     versions, changes = {
         "python": platform.python_version(), "tensorflow": tf.__version__,
         "numpy": numpy.__version__, "matplotlib": matplotlib.__version__, **machine.record(),
-        "device": "GPU" if on_gpu else "CPU"}, []
+        "device": "GPU" if on_gpu else "CPU", "tasks": str(tasks.count)}, []
     began = None
     if plan.resume:
         began = sources.record(folder)
@@ -346,7 +422,8 @@ def train(plan, dataset, folder, options):
         preparation.write_mean_image(folder.mean_image_file, initial.mean)
     with signals.caught() as caught:
         result = loop.train(recipe, dataset, folder, options.device, options.profile,
-                            should_stop=lambda: caught[0] if caught else 0, initial=initial)
+                            should_stop=lambda: stop_signal(caught, tasks.where),
+                            initial=initial, tasks=tasks)
     console.say(result.line())
     title = base.title(dataset.name, dataset.directory)
     console.say(f"on {title}, with {folder.read_result()['checkpoint']}; {folder.path} "

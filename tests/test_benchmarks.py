@@ -34,6 +34,14 @@ def test_lrn(benchmark):
     assert "CPU float32" in printed and "CPU bfloat16" in printed
 
 
+def test_cluster_and_model(benchmark, tmp_path):
+    printed = benchmark("cluster", "--recipes", "softmax", "--images", 8, "--tasks", 1, 2,
+                        "--steps", 2, "--rounds", 1, "--json", tmp_path / "cluster.json")
+    assert printed.count("core-ms a task") == 4 and printed.count("efficiency") == 1
+    printed = benchmark("cluster_model", tmp_path / "cluster.json")
+    assert printed.count("| `softmax` float32 | 8 | 2 |") == 2
+
+
 def test_read_data(benchmark, tiny_cifar):
     assert "chapter / ours" in benchmark("read_data", tiny_cifar, "--rounds", 1)
 

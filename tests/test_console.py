@@ -294,6 +294,14 @@ def terminal(monkeypatch):
         file.close()
 
 
+def test_progress_and_say_are_silent_where_another_process_speaks(terminal, monkeypatch, capsys):
+    monkeypatch.setattr(console.progress, "silent", True)
+    with console.progress(10, "epoch 1", delay=0) as bar:
+        bar.update(5)
+        console.say("a line")
+    assert not bar.drawn and capsys.readouterr().out == ""
+
+
 def test_progress_draws_on_a_terminal_and_wipes_itself_away(terminal, monkeypatch):
     read, seconds = terminal(100), 50.0
     monkeypatch.setattr(console.time, "monotonic", lambda: seconds)

@@ -88,7 +88,7 @@ def test_documents_have_commands_of_every_script():
     scripts = {words[0] for words in COMMANDS}
     expected = {"cnn_train.py", "restore_model.py", "conv_visuals.py", "compare_runs.py",
                 "export_model.py"}
-    expected |= {f"tests/stress/{name}.py" for name in ("campaign", "fuzz")}
+    expected |= {f"tests/stress/{name}.py" for name in ("campaign", "fuzz", "several")}
     expected |= {f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.py")
                  if path.name != "rivals.py"}  # a module without a command line
     assert scripts == expected

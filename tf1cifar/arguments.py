@@ -30,12 +30,12 @@ class ArgumentParser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=_HelpFormatter, **options)
 
     def parse_known_args(self, args=None, namespace=None):
-        return super().parse_known_args(self._words(args), namespace)
+        return super().parse_known_args(self.words(args), namespace)
 
     def parse_known_intermixed_args(self, args=None, namespace=None):
-        return super().parse_known_intermixed_args(self._words(args), namespace)
+        return super().parse_known_intermixed_args(self.words(args), namespace)
 
-    def _words(self, args):
+    def words(self, args):
         """The words of a command line: the process's, those of a list with numbers or of a str."""
         if isinstance(args, str):
             try:  # \ is a part of Windows' paths, elsewhere it protects a space

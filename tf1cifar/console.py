@@ -99,7 +99,7 @@ def _silence_stdout():
 def say(line):
     """Print a line of a long work. A standard output that takes no more does not end the work."""
     try:
-        print(line, flush=True)
+        print("" if progress.silent else f"{line}\n", end="", flush=True)
     except OSError as error:
         _silence_stdout()
         print(f"standard output takes nothing any more ({error.strerror}); the work goes on",
@@ -155,11 +155,12 @@ class progress:
             bar.update(done, "any short text")
     """
 
+    silent = False  # whether bars and `say` show nothing, since another process speaks for this one
     def __init__(self, total, title, unit="", delay=0.5):
         self.total, self.title, self.unit = total, title, unit
         self.start = time.monotonic()
         self.next_draw = self.start + delay
-        self.shown = hasattr(sys.stderr, "isatty") and sys.stderr.isatty()
+        self.shown = hasattr(sys.stderr, "isatty") and sys.stderr.isatty() and not self.silent
         self.drawn = False
 
     def update(self, done, note="", remaining=0):

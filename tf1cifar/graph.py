@@ -13,20 +13,12 @@ This module never runs anything; sessions do that, see `tf1cifar.training`. The 
 
 import copy
 import zlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-from tf1cifar import losses, networks, optimizers, recipes, summaries
-
-
-class ResidentTraining(NamedTuple):
-    """A loop in the graph that trains S steps, on images that stay in the graph's memory."""
-    load_images: tf.Operation  # copies a part of the images, fed as images:0, and their labels
-    offset: tf.Tensor          # int64 [], a placeholder: position of that part among all images
-    indices: tf.Tensor         # int64 [S, B], a placeholder: positions of each step's images
-    losses: tf.Tensor          # float32 [S], the loss of each step; fetching them trains
-    accuracy: tf.Tensor        # float32 [], mean over the steps; fetching it trains
+from tf1cifar import losses, networks, optimizers, parts, recipes, resident, summaries
 
 
 class Model(NamedTuple):
@@ -41,7 +33,7 @@ class Model(NamedTuple):
     learning_rate: tf.Tensor    # float32 [], learning rate of the next step
     global_step: tf.Variable    # int64 [], number of training steps done
     train_op: tf.Operation      # one training step, which also updates the epoch's sums
-    resident: ResidentTraining  # the loop over resident images; None if batches are fed
+    resident: resident.Memory   # the images of the loop over resident images, or None
     step_inputs: tuple          # tensors to feed when session.run trains, in the order of `Feed`
     step_fetches: tuple         # what to fetch then: losses, accuracy, and operations to run
     epoch_loss: tf.Tensor       # float64 [], mean training loss of the epoch so far
@@ -49,6 +41,7 @@ class Model(NamedTuple):
     start_epoch: tf.Operation   # sets the epoch's sums to zero
     use_averages: tf.Operation  # copies the moving averages, if there are any, to the weights
     summaries: tf.Tensor        # string [], serialized summary of a training batch
+    add_part: Callable          # function of a `parts.Part`: adds the step of one of several tasks
 
 
 def build(recipe, image_shape, num_classes, training_images):
@@ -100,27 +93,37 @@ def build(recipe, image_shape, num_classes, training_images):
     gradients, step = _training_step(optimizer, averages, global_step, loss, hits, sums, gate)
     train_op = tf.group(step, name="train_op")
 
-    def resident_step(images, labels):
+    def another_step(images, labels):
         logits = network_logits(recipe, images, num_classes, tf.constant(True))
-        loss, hits = _loss(recipe, logits, labels), _hits(logits, labels)
+        loss, hits, part = _loss(recipe, logits, labels), _hits(logits, labels), parts.current()
         _, step = _training_step(optimizer, averages, global_step, loss, hits, sums, gate)
-        return loss, hits, step
+        if part:
+            return [part.loss, part.accuracy, part.signals], step
+        return [loss, tf.reduce_mean(tf.cast(hits, tf.float32))], step
 
-    resident = None
+    memory = None
     step_inputs, step_fetches = (images, labels, is_training), (loss, accuracy, train_op)
     if recipe.steps_per_run > 1:
-        resident = _resident_training(resident_step, images, labels, training_images,
-                                      _dtype(recipe))
-        step_inputs, step_fetches = (resident.indices,), (resident.losses, resident.accuracy)
+        memory = resident.memory(images, labels, training_images, _dtype(recipe))
+        step_inputs, step_fetches = (memory.indices,), resident.loop(another_step, memory)
+
+    def add_part(part):
+        with (part.building(), tf.name_scope("part"), resident.network_again(),
+              tf.variable_scope(tf.get_variable_scope(), reuse=True, auxiliary_name_scope=False)):
+            if memory:
+                return (memory.indices, part.bounds), resident.loop(another_step, memory)
+            values, step = another_step(images, labels)
+            return (images, labels, part.bounds), (*values, step)
+
     use_averages = tf.group([variable.assign(averages.average(variable))
                              for variable in tf.trainable_variables()] if averages else [],
                             name="use_averages")
     with tf.name_scope("summaries"):
         summary = summaries.merged(images, loss, accuracy, learning_rate, gradients)
     return Model(images, labels, is_training, logits, probabilities, loss, accuracy,
-                 learning_rate, global_step, train_op, resident, step_inputs, step_fetches,
+                 learning_rate, global_step, train_op, memory, step_inputs, step_fetches,
                  sums["loss"] / sums["seen"], sums["hits"] / sums["seen"], start_epoch,
-                 use_averages, summary)
+                 use_averages, summary, add_part)
 
 
 def parameters():
@@ -199,18 +202,24 @@ def _training_step(optimizer, averages, global_step, loss, hits, sums, gate):
     Returns:
       (list of (gradient, variable), operation).
     """
+    part, images = parts.current(), tf.size(hits)
+    hits = tf.reduce_sum(tf.cast(hits, tf.float64))
     with tf.variable_scope("training", reuse=tf.AUTO_REUSE):
-        gradients = optimizer.compute_gradients(loss, gate_gradients=gate)
+        gradients = optimizer.compute_gradients(loss * part.share if part else loss,
+                                                gate_gradients=gate)
+        if part:
+            gradients, loss, hits = part.whole_batch(gradients, loss, hits)
+            images = part.bounds[-1]
         step = optimizer.apply_gradients(gradients, global_step)
     if averages:
         # In no scope, so that the averages have the names of `averages.variables_to_restore()`.
         with tf.control_dependencies([step]):
             step = averages.apply(tf.trainable_variables())
-    batch = tf.cast(tf.size(hits), tf.float64)
+    batch = tf.cast(images, tf.float64)
     return gradients, tf.group(
         step, sums["seen"].assign_add(batch),
         sums["loss"].assign_add(batch * tf.cast(loss, tf.float64)),
-        sums["hits"].assign_add(tf.reduce_sum(tf.cast(hits, tf.float64))),
+        sums["hits"].assign_add(hits),
         *_current_graph_items(tf.GraphKeys.UPDATE_OPS))
 
 
@@ -255,60 +264,3 @@ def _moving_averages(recipe, global_step):
         return None
     # With the global step, the decay starts low, so that the initial weights are soon forgotten.
     return tf.train.ExponentialMovingAverage(recipe.moving_average, global_step)
-
-
-# ---------------------------------------------------------------------------------------
-# Training on images in the graph's memory
-
-
-def _resident_training(training_step, images, labels, training_images, dtype):
-    """Create the loop of `ResidentTraining`.
-
-    For small networks, feeding a batch and the overhead of session.run cost more than the step.
-    Here the prepared images stay in graph memory and only the indices of each batch are fed.
-
-    Args:
-      training_step: function (images, labels) -> (loss, hits, operation).
-      images, labels: the placeholders from which `load_images` copies.
-      training_images: number of images in memory.
-      dtype: dtype of the images in memory.
-    """
-    def memory(name, shape, dtype):
-        return tf.get_variable(name, [training_images, *shape], dtype, tf.zeros_initializer(),
-                               trainable=False, collections=[tf.GraphKeys.LOCAL_VARIABLES])
-
-    with tf.variable_scope("resident"):
-        all_images = memory("images", images.shape[1:], dtype)
-        all_labels = memory("labels", [], tf.int64)
-        offset = tf.placeholder(tf.int64, [], "offset")
-        part = slice(offset, offset + tf.size(labels, out_type=tf.int64))
-        load_images = tf.group(all_images[part].assign(tf.cast(images, dtype)),
-                               all_labels[part].assign(labels), name="load_images")
-    indices = tf.placeholder(tf.int64, [None, None], "indices")
-    steps = tf.shape(indices)[0]
-
-    def batch(number):
-        return tf.gather(all_images, indices[number]), tf.gather(all_labels, indices[number])
-
-    def body(number, images, labels, losses, accuracy_sum):
-        with tf.variable_scope(tf.get_variable_scope(), reuse=True):
-            loss, hits, step = training_step(images, labels)
-        # The next batch is gathered during the step, at no cost to large networks.
-        next_batch = batch(tf.minimum(number + 1, steps - 1))
-        with tf.control_dependencies([step]):
-            return (number + 1, *next_batch, losses.write(number, loss),
-                    accuracy_sum + tf.reduce_mean(tf.cast(hits, tf.float32)))
-
-    graph = tf.get_default_graph()
-    before = {key: len(graph.get_collection(key)) for key in graph.get_all_collection_keys()}
-    *_, losses, accuracy_sum = tf.while_loop(
-        lambda number, *_: number < steps, body,
-        [0, *batch(0), tf.TensorArray(tf.float32, steps, element_shape=[]), 0.0],
-        name="training_loop",
-        parallel_iterations=1)  # a step needs the weights of the step before it
-    # The loop's body adds its own tensors to the graph's collections, but the graph outside the
-    # loop cannot use them.
-    for key in graph.get_all_collection_keys():
-        del graph.get_collection_ref(key)[before.get(key, 0):]
-    return ResidentTraining(load_images, offset, indices, losses.stack(),
-                            accuracy_sum / tf.cast(steps, tf.float32))

@@ -11,7 +11,13 @@ import pytest
 
 from tf1cifar.data import augmentations, preparation
 from tf1cifar.data.base import Split
-from tf1cifar.data.feed import Feed, batch_indices, lower_thread_priority
+from tf1cifar.data.feed import (
+    Feed,
+    batch_indices,
+    lower_thread_priority,
+    part_bounds,
+    smallest_batch,
+)
 from tf1cifar.recipes import Recipe
 
 RECIPE = Recipe(batch_size=50, order="shuffled", augment=("crop", "flip"), seed=7, epochs=4,
@@ -330,3 +336,45 @@ def test_feed_makes_batches_of_one_shape_from_images_of_any_size(preparation, si
         if "24" in preparation:  # each image keeps its own mean and deviation
             np.testing.assert_allclose(images.mean((1, 2, 3)), 0, atol=1e-4)
             np.testing.assert_allclose(images.std((1, 2, 3)), 1, atol=1e-3)
+
+
+# ---------------------------------------------------------------------------------------
+# Parts of several tasks
+
+
+@pytest.mark.parametrize("images, tasks, expected", [
+    (10, 3, [0, 3, 6, 10]), (9, 3, [0, 3, 6, 9]), (3, 3, [0, 1, 2, 3])])
+def test_part_bounds(images, tasks, expected):
+    assert part_bounds(images, tasks) == expected
+
+
+def test_smallest_batch():
+    assert [smallest_batch(size, 50, "shuffled") for size in (120, 100, 20)] == [20, 50, 20]
+    assert smallest_batch(120, 50, "with_replacement") == 50
+
+
+@pytest.mark.parametrize("augment", [
+    (), tuple(set(augmentations.AUGMENTATIONS) - {"flip"}), ("crop", "flip")],
+    ids=["none", "all", "crop, flip"])
+def test_parts_are_the_rows_of_the_whole_batch(numbered, augment):
+    """Every random number is that of the image's row, whichever task draws it."""
+    changes = dict(augment=augment, preparation="standardized24")
+    tasks = [Feed(dataclasses.replace(RECIPE, **changes), numbered, (index, 3))
+             for index in range(3)]
+    for step in (0, 2):
+        images, labels = feed(numbered, **changes).batch(step)
+        parts = [task.arrays(step, 1) for task in tasks]
+        assert [part[2] for part in parts] == [part_bounds(len(labels), 3)] * 3
+        assert [len(part[1]) for part in parts] == np.diff(parts[0][2]).tolist()
+        np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), labels)
+        np.testing.assert_allclose(np.concatenate([part[0] for part in parts]), images, atol=1e-5)
+
+
+def test_parts_of_resident_images_are_indices(numbered):
+    changes = dict(augment=(), steps_per_run=2)
+    tasks = [Feed(dataclasses.replace(RECIPE, **changes), numbered, (index, 3))
+             for index in range(3)]
+    whole = feed(numbered, **changes).indices(0, 2)
+    parts = [task.arrays(0, 2) for task in tasks]
+    assert all(part[1] == [0, 16, 33, 50] for part in parts)
+    np.testing.assert_array_equal(np.concatenate([part[0] for part in parts], 1), whole)

@@ -1,6 +1,7 @@
 """Random changes of training images that do not change the labels.
 
     augment      apply some of AUGMENTATIONS to a batch
+    SomeOfBatch  a random generator for some images of a batch
     alternating  the images that 'alternating_flip' mirrors first
     views        six views of test images
 
@@ -65,7 +66,7 @@ def _shifted(images, rng, largest, margin=0):
         images = np.pad(images, ((0, 0), (largest,) * 2, (largest,) * 2, (0, 0)), "reflect")
     else:
         height, width = height - 2 * largest, width - 2 * largest
-    rows, columns = rng.integers(0, 2 * largest + 1, (2, len(images), 1))
+    rows, columns = (rng.integers(0, 2 * largest + 1, (len(images), 1)) for _ in range(2))
     pixels = _pixels(images)
     # Each line of a crop is copied as one item, which is much faster than two-dimensional windows.
     lines = np.ndarray(pixels.size - width + 1, f"V{width * pixels.itemsize}", pixels,
@@ -158,6 +159,36 @@ def noise(images, rng):
     return images + np.float32(NOISE) * rng.standard_normal(images.shape, np.float32)
 
 
+class SomeOfBatch:
+    """Random numbers for some images of a batch: those that the whole batch gets for them.
+
+    Args:
+      rng: a `numpy.random.Generator`.
+      rows: slice of the batch, the images that get numbers.
+      images: number of images in the batch.
+
+    Every method takes the shape for the images in the slice, whose first number is theirs.
+    """
+
+    def __init__(self, rng, rows, images):
+        self._rng, self._rows, self._images = rng, rows, images
+
+    def _whole(self, shape):
+        return (self._images, *shape[1:]) if isinstance(shape, tuple) else self._images
+
+    def random(self, shape):
+        return self._rng.random(self._whole(shape))[self._rows]
+
+    def uniform(self, low, high, shape):
+        return self._rng.uniform(low, high, self._whole(shape))[self._rows]
+
+    def integers(self, low, high, shape):
+        return self._rng.integers(low, high, self._whole(shape))[self._rows]
+
+    def standard_normal(self, shape, dtype):
+        return self._rng.standard_normal(self._whole(shape), dtype)[self._rows]
+
+
 AUGMENTATIONS = {function.__name__: function for function in (
     scale, crop, shift, flip, alternating_flip, hue, contrast, brightness, noise)}
 MOVES = {"crop", "shift", "flip", "alternating_flip"}  # those that keep the value of every pixel
@@ -190,7 +221,7 @@ def augment(images, names, rng, margin=0, mirrored=None):
     Args:
       images: uint8 or uint16 [N, height, width, channels].
       names: names of the augmentations, keys of AUGMENTATIONS.
-      rng: a `numpy.random.Generator`.
+      rng: a `numpy.random.Generator` or a `SomeOfBatch`.
       margin: number of pixels that the later preparation cuts off at each edge.
       mirrored: bool [N], the images that 'alternating_flip' mirrors.
 

@@ -1,6 +1,8 @@
 """The batches of a training run: everything between the training images and a `feed_dict`.
 
     batch_indices  the images of one batch, a function of (seed, step)
+    part_bounds    the parts of a batch that several tasks train on
+    smallest_batch the number of images in the smallest batch of a training
     Feed           batches, prepared ahead in a thread, for the graph of a recipe
 
 A `Feed` knows no session. Nothing is remembered from step to step: a batch depends on the recipe
@@ -54,6 +56,22 @@ def batch_indices(size, step, *, batch_size, order, seed):
     return np.arange(start, end) if order == "in_order" else _shuffled(size, seed, epoch)[start:end]
 
 
+def part_bounds(images, tasks):
+    """The bounds of the parts into which several tasks divide a batch of `images` images.
+
+    Returns:
+      A list of int. Task I has the images from item I on, up to item I + 1.
+    """
+    return [images * number // tasks for number in range(tasks + 1)]
+
+
+def smallest_batch(images, batch_size, order):
+    """Number of images in the smallest batch of a training on `images` images."""
+    if order == "with_replacement":
+        return batch_size
+    return images % batch_size or batch_size
+
+
 class Feed:
     """The batches of a recipe's training run.
 
@@ -62,6 +80,8 @@ class Feed:
       training: the `base.Split` of the N training images, uint8.
       mean: float32 [height, width, channels], the mean image to subtract; by default that of the
         training images.
+      part: (index, count) if this is one of several tasks, each of which trains on a part of every
+        batch; None if one process trains on whole batches.
 
     Attributes:
       mean: float32 [height, width, channels], the mean image; None unless the recipe's
@@ -75,8 +95,8 @@ class Feed:
       DataError: the images are too small for the recipe's preparation.
     """
 
-    def __init__(self, recipe, training, mean=None):
-        self.recipe, self.labels = recipe, training.labels
+    def __init__(self, recipe, training, mean=None, part=None):
+        self.recipe, self.labels, self._part = recipe, training.labels, part
         self.mean = mean
         if mean is None and recipe.preparation == "minus_mean":
             self.mean = preparation.mean_image(training.images)
@@ -101,21 +121,27 @@ class Feed:
                                          mean=self.mean)
         self._prepare = functools.partial(self.prepare, summed=summed, shape=self.image_shape)
 
-    def batch(self, step):
+    def batch(self, step, rows=slice(None)):
         """The batch of a training step, augmented and prepared.
+
+        Args:
+          step: number of the training step.
+          rows: slice of the batch, if not all of it is wanted.
 
         Returns:
           images float32 [B, height, width, channels], labels int64 [B].
         """
-        chosen = self._indices(step)
+        whole = self._indices(step)
+        chosen = whole[rows]
         images = self._images.take(chosen, axis=0)  # faster than indexing by [chosen]
         if self.recipe.augment:
             mirrored = self._mirrored
             if mirrored is not None:
                 mirrored = mirrored[chosen] ^ (step // self.steps_per_epoch % 2 == 1)
-            images = augmentations.augment(
-                images, self.recipe.augment,
-                np.random.default_rng((self.recipe.seed, step, 1)), self._margin, mirrored)
+            rng = np.random.default_rng((self.recipe.seed, step, 1))
+            if len(chosen) < len(whole):
+                rng = augmentations.SomeOfBatch(rng, rows, len(whole))
+            images = augmentations.augment(images, self.recipe.augment, rng, self._margin, mirrored)
         return self._prepare(images), self.labels[chosen]
 
     def sample(self, count):
@@ -170,8 +196,18 @@ class Feed:
         return count
 
     def arrays(self, step, count):
-        """The arrays that `graph.Model.step_inputs` are fed with for `count` steps from `step`."""
-        return (self.indices(step, count),) if self._resident else (*self.batch(step), True)
+        """The arrays that `graph.Model.step_inputs` are fed with for `count` steps from `step`.
+
+        A task gets its part of every batch, and the bounds of all parts instead of `is_training`.
+        """
+        if not self._part:
+            return (self.indices(step, count),) if self._resident else (*self.batch(step), True)
+        index, tasks = self._part
+        bounds = part_bounds(len(self._indices(step)), tasks)
+        rows = slice(bounds[index], bounds[index + 1])
+        if self._resident:
+            return self.indices(step, count)[:, rows], bounds
+        return *self.batch(step, rows), bounds
 
     def runs(self, step, end):
         """The feeds of all `session.run`s from `step` up to step `end`, prepared ahead.

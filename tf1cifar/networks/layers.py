@@ -21,6 +21,7 @@ import zlib
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from tf1cifar import parts
 from tf1cifar.networks import gradients
 
 ACTIVATIONS = "activations"
@@ -203,9 +204,7 @@ def dropout(x, rate, is_training):
     dropped = min(round(rate * 2 ** 16), 2 ** 16 - 1)
 
     def mask():
-        size = tf.size(x)
-        bits = tf.random.stateless_uniform([(size + 1) // 2], seed, None, None, tf.int32)
-        bits = tf.reshape(tf.bitcast(bits, tf.uint16), [-1])[:size]
+        bits = parts.random_bits(x, seed)
         kept = tf.cast(tf.reshape(bits, tf.shape(x)) >= dropped, x.dtype)
         return kept * (1 / (1 - dropped / 2 ** 16))
 
@@ -216,6 +215,7 @@ def dropout(x, rate, is_training):
 def batch_norm(x, is_training, decay, epsilon=0.001, scale=True):
     """Batch normalization: by the batch in training, otherwise by moving averages.
 
+    Several tasks take the statistics of the whole batch.
     The updates of the moving averages are in the collection UPDATE_OPS, which the training step
     runs. A layer whose variables are not trained normalizes by its moving averages in training too,
     and does not update them. S. Ioffe, C. Szegedy, *Batch Normalization*, 2015.
@@ -246,8 +246,11 @@ def batch_norm(x, is_training, decay, epsilon=0.001, scale=True):
         normalized = tf.nn.batch_normalization(tf.cast(x, tf.float32), *moving, beta, gamma,
                                                epsilon)
         return _activation(tf.identity(tf.cast(normalized, x.dtype), "batch_norm"))
-    normalize = _normalize_images if len(x.shape) == 4 else _normalize_vectors
-    normalized, statistics = normalize(x, is_training, gamma, beta, moving, epsilon)
+    if part := parts.current():
+        normalized, statistics = part.normalize(x, gamma, beta, epsilon)
+    else:
+        normalize = _normalize_images if len(x.shape) == 4 else _normalize_vectors
+        normalized, statistics = normalize(x, is_training, gamma, beta, moving, epsilon)
     for average, value in zip(moving, statistics):
         tf.add_to_collection(tf.GraphKeys.UPDATE_OPS,
                              average.assign_sub((1 - decay) * (average - value),

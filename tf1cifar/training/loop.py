@@ -19,7 +19,7 @@ import tensorflow.compat.v1 as tf
 from tf1cifar import console, errors, graph
 from tf1cifar.data import base, preparation
 from tf1cifar.data.feed import Feed
-from tf1cifar.training import export, initialization, resume, tracing
+from tf1cifar.training import alone, export, initialization, resume, tracing
 from tf1cifar.training.checkpoints import Checkpoints
 from tf1cifar.training.evaluation import averaged_weights, evaluate
 from tf1cifar.training.records import Records, epoch_line
@@ -27,7 +27,6 @@ from tf1cifar.training.run_folder import METRICS
 from tf1cifar.training.session import (
     device_name,
     initialize,
-    session_config,
     tensorflow_errors_as_failures,
 )
 
@@ -37,7 +36,7 @@ FINITE_CHECK_IMAGES = 32  # images whose loss must be finite before weights are 
 
 
 def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lambda: 0,
-          initial=None):
+          initial=None, tasks=alone.Alone()):  # noqa: B008 - it has no state
     """Train `recipe` on `dataset` in `folder` to its end, resuming where a run stopped.
 
     The best weights (without held-out images, the last ones) are tested in the end and exported.
@@ -45,15 +44,16 @@ def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lam
     Args:
       recipe: a `recipes.Recipe`.
       dataset: a `base.Dataset`.
-      folder: a `run_folder.RunFolder` with a recipe.json.
+      folder: a `run_folder.RunFolder` with a recipe.json; None in a task that is not the chief.
       device: 'auto', 'cpu' or 'gpu'.
       profile: whether to trace PROFILED_RUNS to folder.profile.
       should_stop: function that returns 0, or the number of a signal: training then finishes the
         step, saves and raises `errors.Interrupted`.
       initial: the `initialization.Initial` weights of a new run; None for those of the network.
+      tasks: the tasks that train together, see `alone`.
 
     Returns:
-      The `Evaluation` of the test images.
+      The `Evaluation` of the test images; None in a task that is not the chief.
 
     Raises:
       errors.UserError: a GPU is required and there is none, or metrics.csv is damaged.
@@ -63,40 +63,51 @@ def train(recipe, dataset, folder, device="auto", profile=False, should_stop=lam
     """
     # Data
     training, held_out = base.hold_out(dataset.train, recipe.held_out)
-    feed = Feed(recipe, training, initialization.source_mean(folder))
-    if feed.mean is not None:
+    mean = tasks.array_of_chief(initialization.source_mean(folder) if tasks.chief else None,
+                                training.images.shape[1:])
+    feed = Feed(recipe, training, mean, tasks.part)
+    if feed.mean is not None and tasks.chief:
         preparation.write_mean_image(folder.mean_image_file, feed.mean)
     held_out = held_out._replace(images=feed.prepare(held_out.images))  # once for all epochs
 
-    with tf.Graph().as_default(), tensorflow_errors_as_failures():
+    def build():
+        return graph.build(recipe, feed.image_shape, len(dataset.class_names),
+                           len(training.labels))
+
+    with tf.Graph().as_default(), tensorflow_errors_as_failures(), tasks.named_failures():
         # Graph
-        model = graph.build(recipe, feed.image_shape, len(dataset.class_names),
-                            len(training.labels))
-        with tf.Session(config=session_config(device)) as session:
+        model = build()
+        with tasks.session(device) as session:
             console.say(f"{recipe.network}, {graph.parameters():,} parameters, on "
                         f"{device_name(session)} in {recipe.precision}")
 
             # Start or resume
-            trainer = Trainer(recipe, folder, model, session, feed, should_stop, profile)
-            initialization.begin(trainer, initial, dataset.test)
+            trainer = Trainer(recipe, folder, model, session, feed, should_stop, profile, tasks)
+            if tasks.chief:
+                initialization.begin(trainer, initial, dataset.test)
+            trainer.join()
 
             # Train
             with contextlib.closing(trainer.records):
                 while True:
                     at_end = trainer.step and feed.ends_epoch(trainer.step)
-                    if at_end and not trainer.records.has(trainer.step):
+                    if at_end and not tasks.of_chief(trainer.records.has(trainer.step)):
                         trainer.end_epoch(held_out, dataset.test)
                     if trainer.step >= feed.total_steps or (
-                            at_end and trainer.records.stops_early(recipe.early_stopping)):
+                            at_end and tasks.of_chief(
+                                trainer.records.stops_early(recipe.early_stopping))):
                         break
                     trainer.train_until(feed.epoch_end(trainer.step))
 
                 # Test and export
-                checkpoint_step, path = trainer.checkpoints.restore_final(session)
-                session.run(model.use_averages)
-                result = trainer.evaluate(dataset.test, feed.prepare)
-                trainer.records.add_result(result, checkpoint_step, dataset, feed.prepare)
-            export.saved_model(session, folder.saved_model)
+                if not tasks.chief:
+                    return None
+                with tasks.undivided(trainer, build):
+                    checkpoint_step, path = trainer.checkpoints.restore_final(trainer.session)
+                    trainer.session.run(trainer.model.use_averages)
+                    result = trainer.evaluate(dataset.test, feed.prepare)
+                    trainer.records.add_result(result, checkpoint_step, dataset, feed.prepare)
+                    export.saved_model(trainer.session, folder.saved_model)
             folder.write_result({
                 "trained_steps": trainer.step,
                 "early_stopping": trainer.records.stops_early(recipe.early_stopping),
@@ -120,14 +131,18 @@ class Trainer:
       checkpoints, records: the run's `Checkpoints` and `Records`.
     """
 
-    def __init__(self, recipe, folder, model, session, feed, should_stop=lambda: 0, profile=False):
+    def __init__(self, recipe, folder, model, session, feed, should_stop=lambda: 0, profile=False,
+                 tasks=alone.Alone()):  # noqa: B008
         self.recipe, self.folder, self.model, self.session = recipe, folder, model, session
-        self.feed, self.should_stop, self.profile = feed, should_stop, profile
+        self.feed, self.should_stop, self.profile, self.tasks = feed, should_stop, profile, tasks
         self.seconds, self.images = 0.0, 0  # of the training steps of this epoch in this process
         self.session_runs, self.first_loss, self.last_loss = 0, np.nan, np.nan
-        self.checkpoints = Checkpoints(folder.checkpoints, recipe.max_to_keep)
-        self.checkpoints.attach()
-        step = self.checkpoints.restore_latest(session, required=bool(folder.read_metrics()))
+        self.checkpoints = self.records = alone.Nothing()
+        step = None
+        if tasks.chief:
+            self.checkpoints = Checkpoints(folder.checkpoints, recipe.max_to_keep)
+            self.checkpoints.attach()
+            step = self.checkpoints.restore_latest(session, required=bool(folder.read_metrics()))
         if step is None:
             initialize(session, feed)
         self.step = step or 0
@@ -136,7 +151,14 @@ class Trainer:
             for start, images, labels in feed.resident_parts():
                 session.run(model.resident.load_images, {
                     model.resident.offset: start, model.images: images, model.labels: labels})
-        self.records = Records(folder, self.step, resume.title(folder), recipe, feed.total_steps)
+        if tasks.chief:
+            self.records = Records(folder, self.step, resume.title(folder), recipe,
+                                   feed.total_steps)
+
+    def join(self):
+        """Bring all tasks to the chief's state."""
+        self.model = self.tasks.start(self.session, self.model)
+        self.step = int(self.session.run(self.model.global_step))
 
     def train_until(self, end):
         """Train up to step `end`, at most to the end of the epoch."""
@@ -144,24 +166,25 @@ class Trainer:
         if self.step % feed.steps_per_epoch == 0:
             self.session.run(self.model.start_epoch)
             self.seconds, self.images = 0.0, 0
-        if not self.step:
+        if not self.step and self.tasks.chief:
             self.first_loss = self.session.run(self.model.loss, self.batch_feed(0))
             self.records.add_filters(self.session, feed.image_shape, 0)
         first, start = self.step, time.monotonic() - self.seconds
         with (contextlib.closing(feed.runs(self.step, end)) as runs,
               console.progress(end - first, f"epoch {first // feed.steps_per_epoch + 1}") as bar):
             for count, arrays in runs:
-                if recipe.summary_every and self.step % recipe.summary_every == 0:
+                every = recipe.summary_every
+                if every and self.step % every == 0 and self.tasks.chief:
                     self.records.add_summary(self.session.run(
                         self.model.summaries, self.batch_feed(self.step)), self.step + 1)
-                loss, accuracy, losses = self.run_steps(arrays)
+                loss, accuracy, losses, signal = self.run_steps(arrays)
                 if not np.isfinite(loss):
                     raise self._diverged(loss)
                 self.records.add_losses(self.step, losses)
                 self.images += feed.images_seen(self.step, count)
                 self.step, self.last_loss = self.step + count, loss
                 self.seconds = time.monotonic() - start
-                every, signal = recipe.checkpoint_every, self.should_stop()
+                every = recipe.checkpoint_every
                 if every and self.step % every == 0 and self.step < end or signal:
                     self.save()
                 if signal:
@@ -171,14 +194,21 @@ class Trainer:
                            remaining=feed.total_steps - end)
 
     def run_steps(self, arrays):
-        """Train on `arrays`, which `Feed.runs` gave; (mean loss, mean accuracy, all losses)."""
+        """Train on `arrays`, which `Feed.runs` gave.
+
+        Returns:
+          (mean loss, mean accuracy, all losses, 0 or the signal that ends the training).
+        """
         self.session_runs += 1
         trace_file = None
-        if self.profile and self.session_runs in PROFILED_RUNS:
+        if self.profile and self.tasks.chief and self.session_runs in PROFILED_RUNS:
             trace_file = self.folder.profile / f"step-{self.step}.json"
-        losses, accuracy, *_ = tracing.run(self.session, self.model.step_fetches, dict(
-            zip(self.model.step_inputs, arrays)), trace_file)
-        return np.mean(losses), accuracy, np.atleast_1d(losses)
+        losses, accuracy, *others = tracing.run(self.session, self.model.step_fetches, {
+            **dict(zip(self.model.step_inputs, arrays)), **self.tasks.feed(self.should_stop)},
+            trace_file)
+        loss = np.mean(losses)
+        return (loss, accuracy, np.atleast_1d(losses),
+                self.tasks.stopped_by(loss, others, self.should_stop))
 
     def batch_feed(self, step):
         """The `feed_dict` of the batch of a training step."""
@@ -206,15 +236,15 @@ class Trainer:
                     saved.result()  # the weights must be saved before the averages replace them
                 with averaged_weights(self.session, self.model):
                     if len(held_out.labels):
-                        result = self.evaluate(held_out, np.asarray)
-                        row.update(held_out_loss=result.loss, held_out_accuracy=result.accuracy)
-                        if self.records.is_best(result.accuracy):
+                        loss, accuracy = self.evaluate_together(held_out, np.asarray)
+                        row.update(held_out_loss=loss, held_out_accuracy=accuracy)
+                        if self.records.is_best(accuracy):
                             saved.result()
                             self.checkpoints.save_best(
                                 self.session, self.step,
                                 same_as_latest=not self.recipe.moving_average)
                     if self.recipe.test_every_epoch:
-                        row["test_accuracy"] = self.evaluate(test, self.feed.prepare).accuracy
+                        row["test_accuracy"] = self.evaluate_together(test, self.feed.prepare)[1]
             finally:
                 saved.result()  # "stopped and saved" must not be printed before it is complete
         self.records.add(row)
@@ -230,8 +260,17 @@ class Trainer:
 
         return evaluate(self.session, split, prepare_or_stop)
 
+    def evaluate_together(self, split, prepare):
+        """(loss, accuracy) of a split, of which every task evaluates a part."""
+        loss, accuracy, signal = self.tasks.evaluate(self, split, prepare)
+        if signal:
+            raise self._stopped(signal)
+        return loss, accuracy
+
     def save(self):
         """Save a checkpoint of this step, if its loss on some images of its batch is finite."""
+        if not self.tasks.chief:
+            return
         self.folder.require_present()
         batch = self.batch_feed(self.step - 1)
         for tensor in (self.model.images, self.model.labels):

@@ -17,7 +17,7 @@ from tf1cifar.training.checkpoints import Checkpoints
 from tf1cifar.training.run_folder import RunFolder
 
 # Parts of the record in recipe.json that decide over the last bits of a result.
-DECISIVE = ("tensorflow", "processor", "cores", "TF_ENABLE_ONEDNN_OPTS", "device")
+DECISIVE = ("tensorflow", "processor", "cores", "TF_ENABLE_ONEDNN_OPTS", "device", "tasks")
 
 
 class Plan(NamedTuple):
@@ -149,7 +149,8 @@ def changes(folder, now):
     """
     began, earlier = folder.read_versions()
     saved = Checkpoints(folder.checkpoints).saved()
-    before = {**began, **{change["what"]: change["now"] for change in earlier}}
+    before = {"tasks": "1", **began,  # older versions of this project had one
+               **{change["what"]: change["now"] for change in earlier}}
     new = [{"step": saved[-1][0] if saved else 0, "what": name, "before": before[name],
             "now": now[name]}
            for name in DECISIVE if name in now and before.get(name, now[name]) != now[name]]
