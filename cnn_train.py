@@ -155,7 +155,9 @@ def _add_field(group, field, default):
         shown = " ".join(default) or "none"
     else:
         settings.update(type=field.type, choices=field.metadata["choices"])
-        if not settings["choices"]:
+        if field.metadata["choices"] and len(",".join(field.metadata["choices"])) > 44:
+            settings["metavar"] = "NAME"  # the help text explains each of them
+        elif not settings["choices"]:
             settings["metavar"] = "N" if field.type is int else "X"
     help_text = f"{help_text} (default: {shown})".replace("%", "%%")
     group.add_argument(_flag(field.name), help=help_text, **settings)

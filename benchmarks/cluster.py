@@ -128,7 +128,7 @@ def training(recipe, images, steps):
         rng, shape = np.random.default_rng(0), CHANNELS.get(recipe.dataset, (32, 32, 3))
         size = whole.batch_size * 4
         feed = Feed(whole, Split(rng.integers(0, 256, (size, *shape), np.uint8),
-                                 rng.integers(0, 10, size)), tasks.part)
+                                 rng.integers(0, 10, size)), part=tasks.part)
         with tf.Graph().as_default():
             model = graph.build(whole, feed.image_shape, 10, size)
             with tasks.session("cpu") as session:

@@ -64,7 +64,7 @@ def run_dir(forks, tiny_cifar, tmp_path_factory):
 
 def test_cnn_train_prints_a_run(run_dir):
     path, printed = run_dir
-    assert printed.count("\n") == 9
+    assert printed.count("\n") == 17
     for words in ("recipe lrn_cnn on cifar10", "180 training, 20 held-out and 40 test images",
                   "these are not the official", "2,474,698 parameters", "epoch 1/2", "epoch 2/2",
                   f"restore_model.py {path}\n", f"conv_visuals.py --run {path}\n"):
@@ -351,7 +351,7 @@ MISTAKES = [
     ("cnn_train.py --preparation gray", "--preparation", "gray", "gray24"),
     ("cnn_train.py --loss mse", "--loss", "mse", "softmax_cross_entropy"),
     ("cnn_train.py --optimizer sgd", "--optimizer", "sgd", "gradient_descent"),
-    ("cnn_train.py --schedule linear", "--schedule", "linear", "cosine"),
+    ("cnn_train.py --schedule polynomial", "--schedule", "polynomial", "cosine"),
     ("cnn_train.py --order random", "--order", "random", "shuffled"),
     ("cnn_train.py --initialization xavier", "--initialization", "xavier", "normal"),
     ("cnn_train.py --device tpu", "--device", "tpu", "cpu"),
@@ -429,7 +429,7 @@ MISTAKES = [
      "larger --epochs", "another --run-dir", "--overwrite"),
     ("cnn_train.py --data-dir given --run-dir torn", "torn/recipe.json", "damaged"),
     ("restore_model.py nowhere", "nowhere/recipe.json", "no such file", "folder of a run?"),
-    ("restore_model.py file", "file is a file", "the folder of a run first", "RUN file"),
+    ("restore_model.py file", "file is a file", "the folder of a run first"),
     ("restore_model.py --run run good.png", "needs no --run", "restore_model.py run good.png"),
     ("restore_model.py empty", "empty/recipe.json", "no such file", "folder of a run?"),
     ("restore_model.py run/checkpoints", "checkpoints/recipe.json", "folder of a run?"),

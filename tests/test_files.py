@@ -226,8 +226,16 @@ def test_read_json_of_something_else_is_one_line(make, words, tmp_path):
 WRITERS = {"write_text", "write_bytes", "touch", "savefig", "savetxt", "savez", "tofile", "copy",
            "copyfile", "copy2", "copytree", "move", "mkstemp", "link", "symlink_to", "hardlink_to",
            "replace", "rename", "extract", "extractall", "save", "TFRecordWriter"}
-EXCEPTIONS = {  # TensorFlow writes these files itself; the others are no files
-    "tf1cifar/training/records.py": {"tf.io.TFRecordWriter"},
+# TensorFlow writes these files itself; the others are no files, or lie in a scratch folder.
+EXCEPTIONS = {
+    "compare_runs.py": {"figure.savefig"},  # to memory
+    "tf1cifar/export/writing.py": {"np.savez"},
+    "tf1cifar/export/consumers.py": {"np.savez"},
+    "tf1cifar/export/comparison.py": {"np.save"},
+    "tf1cifar/export/forms.py": {"builder.save", "np.savez"},
+    "tf1cifar/training/board.py": {"Image.fromarray(image).save", "image.savefig"},  # to memory
+    "tf1cifar/training/initialization.py": {"trainer.checkpoints.save"},
+    "tf1cifar/training/records.py": {"tf.io.TFRecordWriter", "path.rename"},
     "tf1cifar/training/checkpoints.py": {"saver.save"},
     "tf1cifar/training/export.py": {"builder.save"},
     "tf1cifar/training/loop.py": {"self.save", "self.checkpoints.save"},

@@ -28,7 +28,7 @@ RECIPE = recipes.RECIPES["lrn_cnn"]
     ("augment", ("crop", "spin"), "augment is 'spin', expected one of scale, crop, shift"),
     ("augment", ["crop"], "expected tuple"),
     ("network", "os", "network is 'os', expected one of batchnorm_cnn, dropout_cnn"),
-    ("batch_norm_decay", 0.5, "batch_norm_decay is 0.5, expected 0.99: the network lrn_cnn has no"),
+    ("batch_norm_decay", 0.5, "the network lrn_cnn has no such option; leave it out"),
     ("steps_per_run", 5, "steps_per_run is 5, expected 1 with --augment"),
 ])
 def test_recipe_names_a_bad_value(field, value, words):

@@ -46,7 +46,7 @@ def test_find_refuses_a_named_folder_without_data(bare, tiny_cifar, monkeypatch)
                        r".*To get CIFAR-10, .*CIFAR10_DIR\.$"):
         cifar10.find("empty")
     monkeypatch.setenv("CIFAR10_DIR", "absent")
-    with pytest.raises(DataError, match=r"^CIFAR10_DIR absent: no CIFAR-10 there"):
+    with pytest.raises(DataError, match=r"^CIFAR10_DIR absent: no such file or folder"):
         cifar10.find()
 
 

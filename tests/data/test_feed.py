@@ -359,7 +359,7 @@ def test_smallest_batch():
 def test_parts_are_the_rows_of_the_whole_batch(numbered, augment):
     """Every random number is that of the image's row, whichever task draws it."""
     changes = dict(augment=augment, preparation="standardized24")
-    tasks = [Feed(dataclasses.replace(RECIPE, **changes), numbered, (index, 3))
+    tasks = [Feed(dataclasses.replace(RECIPE, **changes), numbered, part=(index, 3))
              for index in range(3)]
     for step in (0, 2):
         images, labels = feed(numbered, **changes).batch(step)
@@ -372,7 +372,7 @@ def test_parts_are_the_rows_of_the_whole_batch(numbered, augment):
 
 def test_parts_of_resident_images_are_indices(numbered):
     changes = dict(augment=(), steps_per_run=2)
-    tasks = [Feed(dataclasses.replace(RECIPE, **changes), numbered, (index, 3))
+    tasks = [Feed(dataclasses.replace(RECIPE, **changes), numbered, part=(index, 3))
              for index in range(3)]
     whole = feed(numbered, **changes).indices(0, 2)
     parts = [task.arrays(0, 2) for task in tasks]

@@ -75,7 +75,7 @@ def test_find_refuses_a_named_folder_without_data(bare, monkeypatch):
     with pytest.raises(DataError, match=r"^--data-dir empty: no MNIST there.*npz.*MNIST_DIR\.$"):
         mnist.find("empty")
     monkeypatch.setenv("MNIST_DIR", "absent")
-    with pytest.raises(DataError, match="^MNIST_DIR absent: no MNIST there"):
+    with pytest.raises(DataError, match="^MNIST_DIR absent: no such file or folder"):
         mnist.find()
 
 

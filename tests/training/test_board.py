@@ -54,7 +54,7 @@ def test_hyperparameters_are_those_of_the_recipe(decode):
     data = decode(start.metadata.plugin_data.content)
     settings = {item.key: getattr(item.value, item.value.WhichOneof("kind"))
                 for item in data.start.hparams}
-    expected = {**recipes.to_dict(recipe), "augment": "crop flip"}
+    expected = {**recipes.to_dict(recipe), "augment": "crop flip", "freeze": ""}
     assert data.version == 0 and settings == expected
     data = decode(experiment.metadata.plugin_data.content)
     assert {item.name: item.type for item in data.experiment.hparams} == {

@@ -183,7 +183,7 @@ def test_clear_removes_recipe_json_last(folder, monkeypatch):
     ('{"name": "a", "recipe": RECIPE, "dataset": {}}', "no 'image_shape' in it"),
     ('{"name": "a", "recipe": {"seed": "b"}, "dataset": {}}', "missing setting network"),
     ('{"format": 3, "name": "a", "recipe": {}, "dataset": {}}', "missing setting network"),
-    ('{"format": 4, "new": "layout"}', "format 4 was written by a newer version"),
+    ('{"format": 5, "new": "layout"}', "format 5 was written by a newer version"),
     ('{"format": "2", "name": "a", "recipe": {}, "dataset": {}}', "format is '2'"),
     ("[" * 100_000, "not JSON"),
 ])
@@ -201,7 +201,7 @@ def test_write_description_and_read_it(whole_run, recipe, tmp_path):
     copy = RunFolder(tmp_path)
     copy.write_description(name, read, dataset, {"python": "3"})
     assert copy.read_description() == (name, recipe, dataset)
-    assert files.read_json(copy.recipe_file)["format"] == 3
+    assert files.read_json(copy.recipe_file)["format"] == 4
 
 
 def test_checkpoint_path_is_the_one_measured(whole_run):

@@ -217,12 +217,13 @@ class Records:
         """Draw the learning curve, unless matplotlib has failed before."""
         if self.next_curve == math.inf:
             return
-        start, self.next_curve = time.monotonic(), math.inf
+        start, drawn = time.monotonic(), False
         with self._may_fail_to_draw("learning curve"):
             files.save_figure(drawing.learning_curve(self.rows, self.title),
                               self.folder.learning_curve)
-            now = time.monotonic()
-            self.next_curve = now + CURVE_WAIT * (now - start)
+            drawn = True
+        now = time.monotonic()
+        self.next_curve = now + CURVE_WAIT * (now - start) if drawn else math.inf
 
 
 def _move_old_events(folder):
