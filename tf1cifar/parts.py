@@ -138,7 +138,7 @@ class Part:
         normalized = tf.nn.batch_normalization(wide, mean, variance, beta, gamma, epsilon)
         if len(x.shape) == 4:
             numbers = tf.cast(self.bounds[-1] * (int(x.shape[1]) * int(x.shape[2])), tf.float32)
-            variance *= numbers / (numbers - 1)
+            variance *= numbers / tf.maximum(numbers - 1, 1)
         return tf.cast(normalized, x.dtype), (mean, variance)
 
 
