@@ -11,7 +11,7 @@ from support.runs import saved, variables
 from tf1cifar import data, errors, files, recipes
 from tf1cifar.data import base, preparation
 from tf1cifar.data.feed import Feed
-from tf1cifar.training import initialization, loop, restore, resume, sources
+from tf1cifar.training import initialization, loop, pictures, restore, resume, sources
 from tf1cifar.training.run_folder import RunFolder
 
 LINEAR = dataclasses.replace(recipes.RECIPES["softmax"], steps=4, steps_per_run=1, batch_size=50,
@@ -227,9 +227,12 @@ def test_begin_tunes_a_run_on_other_classes(whole_run, tuned_recipe, two_classes
 def test_begin_says_the_accuracy_of_the_source(whole_run, recipe, dataset, tmp_path, capsys):
     """Same classes: the last layer comes from there too, and so does the accuracy."""
     result = whole_run.read_result()
-    begin(whole_run.path, dataclasses.replace(recipe, steps=1), dataset, tmp_path / "run")
+    folder = begin(whole_run.path, dataclasses.replace(recipe, steps=1), dataset, tmp_path / "run")
     assert (f"before training: test accuracy {result['test_accuracy']:.4f} "
             f"({result['test_correct']}/40)\n") in capsys.readouterr().out
+    with restore.restored(folder) as (session, _):
+        found = pictures.of_weights(session, folder, (24, 24, 1), dataset.class_names)
+    assert found[0].words == f"Training began with those of {whole_run.path}."
 
 
 class Killed(Exception):
