@@ -11,7 +11,7 @@ from support.runs import saved, variables
 from tf1cifar import data, errors, files, recipes
 from tf1cifar.data import base, preparation
 from tf1cifar.data.feed import Feed
-from tf1cifar.training import initialization, loop, restore, resume, sources
+from tf1cifar.training import initialization, loop, pictures, restore, resume, sources
 from tf1cifar.training.run_folder import RunFolder
 
 LINEAR = dataclasses.replace(recipes.RECIPES["softmax"], steps=4, steps_per_run=1, batch_size=50,
@@ -194,8 +194,15 @@ def test_read_bounds_the_number_of_variables(dataset, tmp_path, monkeypatch):
 # Runs
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def tuned_run(whole_run, tuned_recipe, two_classes, tmp_path_factory):
+    """A run that began from another one, without a stop."""
+    return begin(whole_run.path, tuned_recipe, two_classes, tmp_path_factory.mktemp("tuned"))
+
+
+@pytest.fixture(scope="module")
 def tuned_recipe(recipe):
+    """The recipe of `tuned_run`."""
     return dataclasses.replace(recipe, freeze=("conv1", "conv2"), epochs=2, l2=0.01)
 
 
@@ -220,21 +227,23 @@ def test_begin_tunes_a_run_on_other_classes(whole_run, tuned_recipe, two_classes
 def test_begin_says_the_accuracy_of_the_source(whole_run, recipe, dataset, tmp_path, capsys):
     """Same classes: the last layer comes from there too, and so does the accuracy."""
     result = whole_run.read_result()
-    begin(whole_run.path, dataclasses.replace(recipe, steps=1), dataset, tmp_path / "run")
+    folder = begin(whole_run.path, dataclasses.replace(recipe, steps=1), dataset, tmp_path / "run")
     assert (f"before training: test accuracy {result['test_accuracy']:.4f} "
             f"({result['test_correct']}/40)\n") in capsys.readouterr().out
+    with restore.restored(folder) as (session, _):
+        found = pictures.of_weights(session, folder, (24, 24, 1), dataset.class_names)
+    assert found[0].words == f"Training began with those of {whole_run.path}."
 
 
 class Killed(Exception):
     """An exception that stands for a kill, because the loop does not catch it."""
 
 
-@pytest.mark.parametrize("batch", [2, 9])
+@pytest.mark.parametrize("batch", [2, pytest.param(9, marks=pytest.mark.slow)])
 def test_begin_resumes_to_the_same_bits_without_the_source(
-        batch, whole_run, tuned_recipe, two_classes, tmp_path, monkeypatch):
+        batch, whole_run, tuned_recipe, tuned_run, two_classes, tmp_path, monkeypatch):
     source = tmp_path / "source"
     shutil.copytree(whole_run.path, source)
-    whole = begin(source, tuned_recipe, two_classes, tmp_path / "whole")
     calls, original = [], Feed.batch
 
     def killed(feed, step):
@@ -249,23 +258,22 @@ def test_begin_resumes_to_the_same_bits_without_the_source(
             begin(source, tuned_recipe, two_classes, tmp_path / "run")
     shutil.rmtree(source)
     run = begin(source, tuned_recipe, two_classes, tmp_path / "run")
-    assert variables(run) == variables(whole)
-    assert run.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
-    assert sources.record(run) == sources.record(whole)
+    assert variables(run) == variables(tuned_run)
+    assert run.metrics_file.read_bytes() == tuned_run.metrics_file.read_bytes()
+    assert sources.record(run) == {**sources.record(tuned_run), "from": str(source)}
 
 
 def test_begin_keeps_the_mean_image_of_the_source(dataset, two_classes, tmp_path):
-    recipe = dataclasses.replace(LINEAR, network="two_layer_fc")
+    recipe = dataclasses.replace(LINEAR, network="two_layer_fc", steps=2)
     source = begin(tutorial(tmp_path / "model")[0], recipe, dataset, tmp_path / "source")
     darker = two_classes._replace(train=base.Split(two_classes.train.images // 2,
                                                    two_classes.train.labels))
     tuned = begin(source.path, recipe, darker, tmp_path / "tuned")
     mean = preparation.load_mean_image(source.mean_image_file)
     np.testing.assert_array_equal(mean, dataset.train.images.mean(0).astype(np.float32))
-    for _ in range(2):
-        np.testing.assert_array_equal(preparation.load_mean_image(tuned.mean_image_file), mean)
-        shutil.rmtree(source.path, ignore_errors=True)
-        begin(source.path, dataclasses.replace(recipe, steps=6), darker, tuned.path)
+    shutil.rmtree(source.path)
+    begin(source.path, dataclasses.replace(recipe, steps=6), darker, tuned.path)
+    np.testing.assert_array_equal(preparation.load_mean_image(tuned.mean_image_file), mean)
     preparation.write_mean_image(tuned.mean_image_file, mean + 1)
     with pytest.raises(errors.Failure, match="not the mean image with which the run began"):
         begin(source.path, dataclasses.replace(recipe, steps=9), darker, tuned.path)
