@@ -151,10 +151,13 @@ def page(head, lines, entries, figure):
     image = io.BytesIO()
     figure.savefig(image, format="svg", metadata={"Date": None})
     encoded = base64.b64encode(image.getvalue()).decode()
-    count = sum(len(entry.runs) for entry in entries)
+    everything = [run for entry in entries for run in entry.runs]
+    count = len(everything)
     alike = [f"{name}: {comparison.setting_text(value)}"
-             for name, value in entries[0].runs[0].settings.items()
-             if name != "seed" and name not in head and value is not None]
+             for name, value in everything[0].settings.items() if value is not None
+             and all(run.settings[name] == value for run in everything)]
+    intervals = ("Of such intervals (Wilson's), 95 % hold the accuracy on all images of the kind. "
+                 if "95 % interval" in head else "")
     members = [run for entry in entries if len(entry.runs) > 1 for run in entry.runs]
     runs = "".join(
         f"<li>{html.escape(console.cut(run.path))}, seed {run.settings['seed']}: "
@@ -167,9 +170,9 @@ def page(head, lines, entries, figure):
         f"<h1>{count} runs side by side</h1>",
         '<div class="wide"><table><thead>', row("th", head), "</thead><tbody>",
         *[row("td", line) for line in lines], "</tbody></table></div>",
-        "<p>The run with the highest test accuracy comes first. Of such intervals (Wilson's), 95 % "
-        "hold the accuracy on all images of the kind. Seconds are those of the training steps. "
-        "Runs that differ in the seed alone are one line, with mean ± standard deviation.</p>",
+        f"<p>The run with the highest test accuracy comes first. {intervals}Seconds are those of "
+        "the training steps. Runs that differ in the seed alone are one line, with mean ± standard "
+        "deviation.</p>",
         f'<h2>Curves</h2><div class="wide"><img alt="Training loss and error of each run after '
         f'every epoch" src="data:image/svg+xml;base64,{encoded}"></div>',
         *([f"<h2>Runs that differ in the seed alone</h2><ul>{runs}</ul>"] if members else []),

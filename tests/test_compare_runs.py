@@ -113,6 +113,15 @@ def test_page_escapes_everything_and_needs_no_network(runs, tmp_path, monkeypatc
     assert page.tags.count("tr") == 4
 
 
+def test_page_names_the_settings_that_all_runs_share(runs, tmp_path):
+    write_run(runs / "other", correct=20, summary_every=7, augment=("crop",))
+    compare_runs.main([str(runs / "*"), "--html", str(tmp_path / "x.html")])
+    shared = {text.partition(":")[0] for text in Page(
+        (tmp_path / "x.html").read_text(encoding="utf-8")).texts if ": " in text}
+    assert {"network", "batch_size", "data", "processor"} <= shared
+    assert not {"summary_every", "augment", "learning_rate", "seed"} & shared
+
+
 def test_figure_is_a_picture(runs, tmp_path):
     compare_runs.main([str(runs / "*"), "--figure", str(tmp_path / "x.png")])
     assert np.ptp(image.imread(tmp_path / "x.png")) > 0.5

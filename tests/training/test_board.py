@@ -15,16 +15,11 @@ from tf1cifar.training.evaluation import Evaluation
 TEXT, MESSAGE, WHOLE = 9, 11, 5  # FieldDescriptorProto.Type: string, message, int32
 # The parts of tensorboard/plugins/hparams/{api,plugin_data}.proto that runs have.
 FIELDS = {
-    "Data": [("version", 1, WHOLE), ("experiment", 2, "Experiment"), ("start", 3, "Start"),
-             ("end", 4, "End")],
-    "Experiment": [("hparams", 4, "HParam"), ("metrics", 5, "Metric")],
-    "HParam": [("name", 1, TEXT), ("type", 4, WHOLE)],
-    "Metric": [("name", 1, "Name"), ("title", 3, TEXT)],
-    "Name": [("group", 1, TEXT), ("tag", 2, TEXT)],
+    "Data": [("version", 1, WHOLE), ("start", 3, "Start"), ("end", 4, "End")],
     "Start": [("hparams", 1, "Item")],
     "Item": [("key", 1, TEXT), ("value", 2, "google.protobuf.Value")],
     "End": [("status", 1, WHOLE)]}
-REPEATED = {"hparams", "metrics"}
+REPEATED = {"hparams"}
 
 
 @pytest.fixture(scope="module")
@@ -48,24 +43,23 @@ def decode():
 
 def test_hyperparameters_are_those_of_the_recipe(decode):
     recipe = recipes.RECIPES["lrn_cnn"]
-    experiment, start = board.hyperparameters(recipes.to_dict(recipe))
-    assert (experiment.tag, start.tag) == ("_hparams_/experiment", "_hparams_/session_start_info")
-    assert {value.metadata.plugin_data.plugin_name for value in (experiment, start)} == {"hparams"}
+    (start,) = board.hyperparameters(recipes.to_dict(recipe))
+    assert start.tag == "_hparams_/session_start_info"
+    assert start.metadata.plugin_data.plugin_name == "hparams"
     data = decode(start.metadata.plugin_data.content)
     settings = {item.key: getattr(item.value, item.value.WhichOneof("kind"))
                 for item in data.start.hparams}
-    expected = {**recipes.to_dict(recipe), "augment": "crop flip", "freeze": ""}
-    assert data.version == 0 and settings == expected
-    data = decode(experiment.metadata.plugin_data.content)
-    assert {item.name: item.type for item in data.experiment.hparams} == {
-        name: {bool: 2, str: 1}.get(type(value), 3) for name, value in expected.items()}
-    assert "result/test_accuracy" in [item.name.tag for item in data.experiment.metrics]
+    assert data.version == 0
+    tuples = {name: " ".join(value) or "none" for name, value in recipes.to_dict(recipe).items()
+              if isinstance(value, tuple)}
+    assert tuples["augment"] == "crop flip"
+    assert settings == {**recipes.to_dict(recipe), **tuples}
 
 
 def test_hyperparameters_are_read_by_tensorboard():
     """Where the package is installed, which nothing of this project needs."""
     plugin_data = pytest.importorskip("tensorboard.plugins.hparams.plugin_data_pb2")
-    _, start = board.hyperparameters({"seed": 3, "schedule": "x" * 300})
+    (start,) = board.hyperparameters({"seed": 3, "schedule": "x" * 300})
     data = plugin_data.HParamsPluginData.FromString(start.metadata.plugin_data.content)
     assert data.session_start_info.hparams["seed"].number_value == 3
     assert data.session_start_info.hparams["schedule"].string_value == "x" * 300
@@ -125,8 +119,8 @@ def test_result_has_the_counts_and_the_worst_mistakes(monkeypatch, decode):
     result = Evaluation(predictions, 1.0, correct, correct / 30, shares)
     values = {value.tag: value for value in board.result(
         result, 0.25, data, lambda images: images / 255, "a title")}
-    assert values["result/test_accuracy"].simple_value == pytest.approx(correct / 30)
-    assert values["result/held_out_accuracy"].simple_value == 0.25
+    assert values["accuracy/test"].simple_value == pytest.approx(correct / 30)
+    assert values["accuracy/held_out"].simple_value == 0.25
     expected = np.zeros((3, 3), int)
     for label, prediction in zip(labels, predictions):
         expected[label, prediction] += 1
@@ -149,5 +143,5 @@ def test_result_without_mistakes_and_held_out_images():
     data = base.Dataset("any", "/nowhere", ("a", "b"), test, test)
     result = Evaluation(np.array([0, 1]), 0.0, 2, 1.0, np.eye(2))
     tags = [value.tag for value in board.result(result, None, data, lambda images: images, "any")]
-    assert tags == ["result/test_accuracy", "result/confusion_matrix",
+    assert tags == ["accuracy/test", "result/confusion_matrix",
                     "_hparams_/session_end_info"]

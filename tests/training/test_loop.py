@@ -42,7 +42,7 @@ def test_train_leaves_a_whole_run_folder(whole_run, recipe):
     found = [(event.step, value.tag) for event in tf.train.summary_iterator(str(events))
              for value in event.summary.value]
     assert (18, "epoch/held_out_accuracy") in found and (6, "epoch/training_loss") in found
-    for tag in ("result/test_accuracy", "result/held_out_accuracy", "result/confusion_matrix"):
+    for tag in ("accuracy/test", "accuracy/held_out", "result/confusion_matrix"):
         assert (18, tag) in found
     assert [step for step, tag in found if tag == "batch/loss"] == list(range(1, 19))
     assert [step for step, tag in found if tag == "epoch/filters"] == [0, 6, 12, 18]

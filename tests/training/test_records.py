@@ -110,7 +110,7 @@ def test_add_time_counts_every_image_once_over_saves_and_resumes(tmp_path):
 def test_records_replace_a_result_and_hyperparameters(tmp_path, monkeypatch):
     """A run that is killed after its test, or trained on, is tested again."""
     folder = RunFolder(tmp_path)
-    value = tf.Summary.Value(tag="result/test_accuracy", simple_value=0.5)
+    value = tf.Summary.Value(tag="accuracy/test", simple_value=0.5)
     monkeypatch.setattr(records.board, "result", lambda *_: [value])
     for _ in range(2):
         log = records.Records(folder, 6, "a test")
@@ -119,7 +119,7 @@ def test_records_replace_a_result_and_hyperparameters(tmp_path, monkeypatch):
         log.add_result(None, 6, None, None)
     tags = [value.tag for path in folder.event_files()
             for event in tf.train.summary_iterator(str(path)) for value in event.summary.value]
-    assert tags.count("result/test_accuracy") == 1
+    assert tags.count("accuracy/test") == 1
     assert tags.count("_hparams_/session_start_info") == 1
 
 

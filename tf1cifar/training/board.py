@@ -20,18 +20,18 @@ from PIL import Image
 from tf1cifar import drawing
 
 # Tags of a start of the script that replace those of an earlier start.
-WRITTEN_ANEW = ("_hparams_/", "result/")
+WRITTEN_ANEW = ("_hparams_/", "accuracy/", "result/")
 MISTAKES = 15  # the largest number of pictures of mistakes
 FILTERS = 128  # the largest number of filters in a picture
 ENLARGED = 4   # the side of a pixel of a filter, in pixels
-STRING, BOOL, NUMBER = 1, 2, 3  # DataType of api.proto
 SUCCESS = b"\x08\x01"  # SessionEndInfo: status = STATUS_SUCCESS
-METRICS = {"result/test_accuracy": "test accuracy", "result/held_out_accuracy": "held-out accuracy",
-           "epoch/training_loss": "training loss"}
 
 
 def hyperparameters(settings):
     """The summary values that tell TensorBoard the settings of a run.
+
+    No list of hyperparameters and metrics is written: TensorBoard then compares the runs, and shows
+    the settings that differ first, and every scalar in the order of the tags.
 
     Args:
       settings: dictionary of `recipes.to_dict`.
@@ -39,20 +39,10 @@ def hyperparameters(settings):
     Returns:
       A list of `tf.Summary.Value`.
     """
-    settings = {name: " ".join(value) if isinstance(value, (tuple, list)) else value
-                for name, value in settings.items()}
-    kinds = {name: BOOL if isinstance(value, bool) else STRING if isinstance(value, str) else NUMBER
-             for name, value in settings.items()}
-    experiment = b"".join(
-        _message(4, _message(1, name.encode()) + bytes([4 << 3, kind]))  # HParamInfo: name, type
-        for name, kind in kinds.items()) + b"".join(
-        _message(5, _message(1, _message(2, tag.encode()))               # MetricInfo: name.tag
-                 + _message(3, title.encode()))                          # and display_name
-        for tag, title in METRICS.items())
     session = struct_pb2.Struct()
-    session.update(settings)
-    return [_hparams_value("experiment", 2, experiment),
-            _hparams_value("session_start_info", 3, session.SerializeToString(deterministic=True))]
+    session.update({name: (" ".join(value) or "none") if isinstance(value, (tuple, list)) else value
+                    for name, value in settings.items()})
+    return [_hparams_value("session_start_info", 3, session.SerializeToString(deterministic=True))]
 
 
 def _message(number, content):
@@ -131,8 +121,8 @@ def result(result, held_out_accuracy, dataset, prepare, title):
     Returns:
       A list of `tf.Summary.Value`.
     """
-    scalars = {"test_accuracy": result.accuracy, "held_out_accuracy": held_out_accuracy}
-    values = [tf.Summary.Value(tag=f"result/{name}", simple_value=value)
+    scalars = {"test": result.accuracy, "held_out": held_out_accuracy}
+    values = [tf.Summary.Value(tag=f"accuracy/{name}", simple_value=value)
               for name, value in scalars.items() if value is not None]
     test, class_names = dataset.test, dataset.class_names
     classes = len(class_names)
