@@ -157,6 +157,21 @@ def test_another_number_of_tasks_takes_a_run_up_and_says_so(tasks, tmp_path):
         {"step": 20, "what": "tasks", "before": "2", "now": "1"}]
 
 
+def test_tasks_begin_with_the_chief_s_initial_weights_and_mean_image(tasks, tmp_path):
+    """The weights of a run on other images: its mean image is not that of these images."""
+    arguments = [*SMALL, "--steps", "3"]
+    finish(tasks(1, "source", [*arguments, "--held-out", "0.5"]))
+    began = [*arguments, "--init-from", tmp_path / "source"]
+    finish(tasks(1, "one", began))
+    printed = finish(tasks(2, "several", began))
+    assert printed.count("before training: test accuracy") == 1
+    one, several = (weights_of(tmp_path / run) for run in ("one", "several"))
+    assert np.linalg.norm(several - one) <= 1e-6 * np.linalg.norm(one)
+    means = [np.load(tmp_path / run / "mean_image.npy") for run in ("source", "one", "several")]
+    np.testing.assert_array_equal(means[0], means[2])
+    np.testing.assert_array_equal(means[1], means[2])
+
+
 def test_tasks_that_train_something_else_are_named(tasks):
     started = tasks(2, "run", SMALL, own=lambda index: ["--seed", "3"] if index else [])
     done = [task.wait() for task in started]
