@@ -1,5 +1,5 @@
 # make train      a virtual environment, the packages, and a training run with the defaults
-# make test       the linter and every test, two at a time
+# make test       the linter and the tests, two at a time; .ci/run tests whole runs after them
 # make test-fast  the tests without the slow ones, for the inner loop
 # make lint       the linter alone
 PYTHON ?= python3
@@ -11,10 +11,10 @@ train: .venv/runtime
 	$(BIN)/python cnn_train.py
 
 test: lint
-	$(PYTEST)
+	$(PYTEST) -m "not whole"
 
 test-fast: .venv/development
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not whole"
 
 lint: .venv/development
 	$(BIN)/python -m ruff check .

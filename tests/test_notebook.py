@@ -11,7 +11,7 @@ import pytest
 DOCS = pathlib.Path(__file__).resolve().parents[1] / "docs"
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_notebook_runs(tmp_path, monkeypatch):
     # Without its cache of fonts, matplotlib takes seconds to build a new one.
     monkeypatch.setenv("MPLCONFIGDIR", matplotlib.get_cachedir())

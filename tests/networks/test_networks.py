@@ -191,7 +191,7 @@ def test_lrn_cnn_learns_visible_filters_from_a_small_start(
     assert visible or max(abs(across), abs(down)) < 0.15
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("name", SIZES)
 def test_recipe_goes_the_whole_way(name, small_shapes, tmp_path):
     # The rates of these recipes are for CIFAR-10.
@@ -215,7 +215,7 @@ def seventh_inference(images, num_classes, is_training, *, dropout):
         return layers.dense(x, num_classes, zeros, zeros)
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_seventh_network_goes_the_whole_way(precision, small_shapes, tmp_path, monkeypatch):
     """A new network needs only a file, a line in NETWORKS and a recipe."""

@@ -116,6 +116,7 @@ def wait_for_checkpoint(run, started):
         time.sleep(0.01)
 
 
+@pytest.mark.whole
 def test_tasks_end_in_the_same_bits_after_a_kill_and_a_signal(tasks, tmp_path):
     finish(tasks(2, "whole", SMALL))
     run = tmp_path / "stopped"
@@ -149,6 +150,7 @@ def test_tasks_end_in_the_same_bits_after_a_kill_and_a_signal(tasks, tmp_path):
     shutil.rmtree(run)
 
 
+@pytest.mark.whole
 def test_another_number_of_tasks_takes_a_run_up_and_says_so(tasks, tmp_path):
     finish(tasks(2, "run", [*SMALL, "--steps", "20"]))
     (done,) = (task.wait() for task in tasks(1, "run", [*SMALL, "--steps", "40"]))
@@ -157,6 +159,7 @@ def test_another_number_of_tasks_takes_a_run_up_and_says_so(tasks, tmp_path):
         {"step": 20, "what": "tasks", "before": "2", "now": "1"}]
 
 
+@pytest.mark.whole
 def test_tasks_begin_with_the_chief_s_initial_weights_and_mean_image(tasks, tmp_path):
     """The weights of a run on other images: its mean image is not that of these images."""
     arguments = [*SMALL, "--steps", "3"]
@@ -194,6 +197,7 @@ def test_a_task_that_never_comes_and_a_taken_port_are_named(tasks, tmp_path):
     assert list(tmp_path.glob("run/*")) == []
 
 
+@pytest.mark.whole
 def test_a_stopped_task_is_named(tasks, tmp_path):
     chief, other = tasks(2, "run", [*SMALL, "--steps", "100000", "--step-timeout", "2"])
     wait_for_checkpoint(tmp_path / "run", chief)
