@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.whole
 ROOT = pathlib.Path(__file__).parents[1]
 
 

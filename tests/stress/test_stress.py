@@ -14,7 +14,7 @@ from stress import fuzz
 CAMPAIGN = pathlib.Path(__file__).with_name("campaign.py")
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_short_campaign():
     result = subprocess.run([sys.executable, str(CAMPAIGN), "--short"], text=True,
                             capture_output=True, check=False)

@@ -81,18 +81,24 @@ def test_meet_names_the_task_that_does_not_come():
 def test_watch_names_the_task_that_ends_first(monkeypatch):
     exits = []
     monkeypatch.setattr(peers.os, "_exit", exits.append)
-    monkeypatch.setattr(peers, "GRACE", 0.3)
+    monkeypatch.setattr(peers, "GRACE", 2.0)
     servers = [Server(), Server()]
     others = others_of(*(server.port for server in servers))
     others.meet(print)
     others.watch()
-    servers[1].end()
-    time.sleep(0.1)
-    servers[0].end()
-    assert others.culprit(5).startswith(f"task 2 (127.0.0.1:{servers[1].port}) has ended")
-    assert not exits
-    time.sleep(0.5)
-    assert exits == [1]  # this process did not end by itself
+    try:
+        servers[1].end()
+        first = others.culprit(20)
+        servers[0].end()
+        assert others.culprit(20) == first
+        assert first.startswith(f"task 2 (127.0.0.1:{servers[1].port}) has ended")
+        assert not exits
+        end = time.monotonic() + 20
+        while not exits and time.monotonic() < end:
+            time.sleep(0.05)
+        assert exits == [1]  # this process did not end by itself
+    finally:
+        others.part()  # or the thread would end the process that runs the tests
 
 
 def test_watch_ends_with_the_work():
