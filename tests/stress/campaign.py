@@ -69,7 +69,7 @@ COMMON = ("--device cpu --epochs 2 --batch-size 20 --held-out 0.1 "
 RUNS = {
     "batchnorm_cnn": "--dataset cifar10 --preparation gray24 --dropout 0.3 --optimizer momentum "
                      "--checkpoint-every 3 --summary-every 5 --moving-average 0.9",
-    "fast": "--augment shift alternating_flip --held-out 0",
+    "fast": "--augment shift alternating_flip",
     "lrn_cnn": "--dropout 0.3 --summary-every 5",
     "tutorial_cnn": "--optimizer momentum --dropout 0.2 --order with_replacement "
                     "--moving-average 0.9",
