@@ -67,7 +67,7 @@ def build(session, folder, dataset, prepare, result, path, note=""):
             ("test accuracy", f"{result.accuracy:.1%}"), ("test loss", f"{result.loss:.3f}"),
             ("expected calibration error", f"{calibration.error:.3f}"),
             ("parameters", f"{graph.parameters():,}"),
-            ("trained", f"{rows[-1]['epoch']:.4g} epochs" if rows else f"{step} steps"),
+            ("trained", f"{rows[-1]['epoch']:.4g} epoch{'s' * (rows[-1]['epoch'] != 1)}" if rows else f"{step} steps"),
             ("tested weights", f"step {step:,}")]),
         *map(html_page.paragraph, findings(result.accuracy, calibration, counts,
                                            dataset.class_names)),
