@@ -59,6 +59,7 @@ def build(session, folder, dataset, prepare, result, path, note=""):
             parts.setdefault(section, []).extend(job())
             bar.update(number + 1)
     step = int(session.run("global_step:0"))
+    epochs = rows[-1]["epoch"] if rows else 0
     head = "".join((
         html_page.paragraph(note) if note else "",
         html_page.paragraph(f"{result.line().capitalize()} on {console.cut(dataset.name)}",
@@ -67,7 +68,7 @@ def build(session, folder, dataset, prepare, result, path, note=""):
             ("test accuracy", f"{result.accuracy:.1%}"), ("test loss", f"{result.loss:.3f}"),
             ("expected calibration error", f"{calibration.error:.3f}"),
             ("parameters", f"{graph.parameters():,}"),
-            ("trained", f"{rows[-1]['epoch']:.4g} epoch{'s' * (rows[-1]['epoch'] != 1)}" if rows else f"{step} steps"),
+            ("trained", f"{epochs:.4g} epoch{'s' * (epochs != 1)}" if rows else f"{step} steps"),
             ("tested weights", f"step {step:,}")]),
         *map(html_page.paragraph, findings(result.accuracy, calibration, counts,
                                            dataset.class_names)),
